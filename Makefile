@@ -1,0 +1,52 @@
+# fairlead: make help
+GO ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10s
+ARGS ?=
+
+.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+build: ## bin/fairlead, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
+
+run: build ## the relay, with ARGS="--flag …"
+	./bin/fairlead relay $(ARGS)
+
+demo: build ## everything on loopback, nothing else installed: prints a URL to watch
+	./bin/fairlead demo $(ARGS)
+
+test: ## every test; a missing program is a SKIP that says why
+	$(GO) test -count=1 ./...
+
+check: fmt vet fix lint arch race tidy ## what every commit passes
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+fix:
+	@out=$$($(GO) fix -diff ./... 2>&1); test -z "$$out" || { echo "$$out"; exit 1; }
+
+lint:
+	$(GO) run $(STATICCHECK) ./...
+
+arch:
+	$(GO) test -count=1 ./cmd/archtest
+
+race: ## the short tests with the race detector
+	$(GO) test -race -short ./...
+
+tidy:
+	$(GO) mod tidy -diff
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
