@@ -21,7 +21,7 @@ const module = "github.com/fairlead-live/fairlead"
 var pure = []string{
 	"fec/...", "congestion/...",
 	"transport", "transport/seq", "transport/wire", "transport/arq", "transport/playout", "transport/session", "transport/srt/...",
-	"bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest",
+	"bridge/amf", "bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest",
 	"bench/netem", "bench/sim", "bench/stutter",
 }
 
@@ -35,7 +35,7 @@ var home = map[string][]string{
 	"github.com/klauspost/reedsolomon":     {"fec"},
 	"github.com/pion/rtp":                  {"transport/wire", "bridge/rtpav"},
 	"github.com/pion/rtcp":                 {"transport/wire"},
-	"github.com/bluenviron/mediacommon/v2": {"bridge/media", "bridge/mpegts"},
+	"github.com/bluenviron/mediacommon/v2": {"bridge/amf", "bridge/media", "bridge/mpegts"},
 	"github.com/bluenviron/gortmplib":      {"none: an oracle in tests"},
 	"github.com/asticode/go-astits":        {"none: an oracle in tests"},
 	"golang.org/x/sys":                     {"transport/udp", "bench/emu", "bench/run", "bridge/rtmpout", "bridge/tcp"},
