@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
@@ -23,7 +24,7 @@ type Config struct {
 	PPS [][]byte // H264, H265
 
 	ASC            []byte // AAC: AudioSpecificConfig (ISO 14496-3 §1.6.2.1)
-	SequenceHeader []byte // AV1: the sequence header OBU, low-overhead format
+	SequenceHeader []byte // AV1: the sequence header OBU with its one header byte and no size field
 
 	Width, Height int     // pixels after cropping; 0 unknown
 	FrameRate     float64 // from the stream's own timing information; 0 unknown
@@ -105,10 +106,14 @@ func NewMP3Config(sampleRate, channels int) (*Config, error) {
 	return &Config{Codec: MP3, SampleRate: sampleRate, Channels: channels}, nil
 }
 
-// NewAV1Config makes a configuration from a sequence header OBU. It takes seq.
+// NewAV1Config makes a configuration from a sequence header OBU: one header byte, no size field. It takes seq.
 func NewAV1Config(seq []byte) (*Config, error) {
 	if len(seq) < 2 {
 		return nil, fmt.Errorf("%w: AV1 sequence header of %d bytes", ErrConfig, len(seq))
 	}
-	return &Config{Codec: AV1, SequenceHeader: seq}, nil
+	var s av1.SequenceHeader
+	if err := s.Unmarshal(seq); err != nil {
+		return nil, fmt.Errorf("%w: AV1 sequence header: %w", ErrConfig, err)
+	}
+	return &Config{Codec: AV1, SequenceHeader: seq, Width: s.Width(), Height: s.Height()}, nil
 }
