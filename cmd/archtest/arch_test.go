@@ -20,7 +20,7 @@ const module = "github.com/fairlead-live/fairlead"
 // A pattern ending in /... holds for the packages below it too.
 var pure = []string{
 	"fec/...", "congestion/...",
-	"transport", "transport/seq", "transport/wire", "transport/arq", "transport/playout", "transport/session", "transport/srt/...",
+	"transport", "transport/seq", "transport/wire", "transport/srtp", "transport/arq", "transport/playout", "transport/session", "transport/srt/...",
 	"bridge/amf", "bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest",
 	"bench/netem", "bench/sim", "bench/stutter",
 }
