@@ -1,0 +1,82 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/media"
+)
+
+// StreamCounts are totals over the life of a stream.
+type StreamCounts struct {
+	Publishes uint64 // publishers so far
+	Frames    uint64 // written
+	Bytes     uint64 // payload bytes written
+	Dropped   uint64 // frames refused: no configuration, empty, or of a track beyond the eighth
+}
+
+// SubscriberCounts are totals: Offered = Delivered + Dropped + what is queued now.
+type SubscriberCounts struct {
+	Offered   uint64
+	Delivered uint64
+	Dropped   uint64 // because the queue was full, and up to the next key frame
+	Gaps      uint64 // times the queue was full
+	Bytes     uint64 // payload bytes delivered
+}
+
+// StreamStats is a snapshot of one stream.
+type StreamStats struct {
+	Name        string
+	Publisher   *PublisherStats // nil: held
+	Tracks      []*media.Config
+	Counts      StreamCounts
+	Jumps       uint64        // breaks of the source's timeline
+	Clamped     uint64        // frames whose DTS went back a little
+	GOPFrames   int           // cached
+	GOPBytes    int           // cached
+	Time        time.Duration // newest DTS
+	Subscribers []SubscriberStats
+}
+
+// PublisherStats is a snapshot of a publisher.
+type PublisherStats struct {
+	PublisherInfo
+	Since time.Time
+}
+
+// SubscriberStats is a snapshot of a subscriber.
+type SubscriberStats struct {
+	SubscriberInfo
+	Since  time.Time
+	Counts SubscriberCounts
+	Queued int           // frames
+	Lag    time.Duration // newest DTS of the stream minus the oldest queued
+}
+
+func (s *stream) stats() StreamStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := StreamStats{
+		Name: s.name, Counts: s.counts, Jumps: s.time.jumps, Clamped: s.time.clamped,
+		GOPFrames: len(s.gop), GOPBytes: s.gopBytes, Time: s.time.last,
+	}
+	if p := s.publisher; p != nil {
+		out.Publisher = &PublisherStats{p.info, p.since}
+	}
+	for _, c := range s.tracks {
+		if c != nil {
+			out.Tracks = append(out.Tracks, c)
+		}
+	}
+	for _, sub := range s.subs {
+		out.Subscribers = append(out.Subscribers, sub.statsLocked())
+	}
+	return out
+}
+
+func (s *Subscriber) statsLocked() SubscriberStats {
+	out := SubscriberStats{SubscriberInfo: s.info, Since: s.since, Counts: s.counts, Queued: len(s.queue) - s.head}
+	if out.Queued > 0 {
+		out.Lag = s.stream.time.last - s.queue[s.head].DTS
+	}
+	return out
+}

@@ -1,0 +1,245 @@
+package hub
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/media"
+)
+
+// settle is how long (in media time) a new stream waits for its second kind of track before anyone sees it, so that
+// the first thing a subscriber learns is the whole list of tracks. Ours: ffmpeg's audio comes 137 ms behind at most.
+const settle = 500 * time.Millisecond
+
+// overhead is what a queued frame costs beyond its payload, so that a flood of tiny frames is bounded too.
+const overhead = 256
+
+func cost(f *media.Frame) int { return len(f.Payload) + overhead }
+
+// maxTracks bounds what a stream remembers per track.
+const maxTracks = 8
+
+// stream is one key's timeline, cache, publisher and subscribers.
+type stream struct {
+	hub  *Hub
+	name string
+
+	mu        sync.Mutex // guards what follows
+	gone      bool
+	publisher *Publisher
+	subs      []*Subscriber
+	time      timeline
+	tracks    [maxTracks]*media.Config
+	settled   bool
+	gop       []*media.Frame // from the newest key frame on; before settled: everything
+	gopBytes  int
+	gopBroken bool // the GOP outgrew its bound: joiners wait for the next key frame
+	lastFrame time.Time
+	holdTimer *time.Timer
+	counts    StreamCounts
+}
+
+func newStream(h *Hub, name string) *stream { return &stream{hub: h, name: name} }
+
+func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
+	now := s.hub.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil, errGone
+	}
+	if old := s.publisher; old != nil {
+		if now.Sub(old.heard) < s.hub.cfg.Idle {
+			return nil, ErrInUse
+		}
+		s.drop(old, ErrReplaced)
+	}
+	if s.holdTimer != nil {
+		s.holdTimer.Stop()
+		s.holdTimer = nil
+	}
+	p := &Publisher{stream: s, info: info, since: now, heard: now, done: make(chan struct{})}
+	s.publisher = p
+	s.counts.Publishes++
+	s.time.begin()
+	return p, nil
+}
+
+// drop takes the publisher away; mu is held.
+func (s *stream) drop(p *Publisher, cause error) {
+	if s.publisher != p {
+		return
+	}
+	s.publisher = nil
+	p.err = cause
+	close(p.done)
+}
+
+// lost is drop, and the hold that follows; mu is not held.
+func (s *stream) lost(p *Publisher, cause error) {
+	s.mu.Lock()
+	if s.publisher != p {
+		s.mu.Unlock()
+		return
+	}
+	s.drop(p, cause)
+	empty := len(s.subs) == 0
+	if !empty {
+		s.holdTimer = time.AfterFunc(s.hub.cfg.Hold, func() { s.end(nil) })
+	}
+	s.mu.Unlock()
+	if empty {
+		s.end(nil)
+	}
+}
+
+// end closes a stream that has no publisher, or any stream when cause is set.
+func (s *stream) end(cause error) {
+	s.mu.Lock()
+	if s.gone || s.publisher != nil && cause == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.gone = true
+	if s.holdTimer != nil {
+		s.holdTimer.Stop()
+	}
+	if s.publisher != nil {
+		s.drop(s.publisher, cause)
+	}
+	for _, sub := range s.subs {
+		sub.finish()
+	}
+	s.subs, s.gop = nil, nil
+	s.mu.Unlock()
+	s.hub.forget(s)
+}
+
+func (s *stream) write(p *Publisher, f *media.Frame) error {
+	now := s.hub.cfg.Now()
+	if f.Arrival.IsZero() {
+		f.Arrival = now
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.publisher != p {
+		return p.err
+	}
+	p.heard = now
+	if f.Track >= maxTracks || f.Config == nil || len(f.Payload) == 0 {
+		s.counts.Dropped++
+		return nil
+	}
+	s.lastFrame = now
+	s.counts.Frames++
+	s.counts.Bytes += uint64(len(f.Payload))
+	s.time.stamp(f)
+	s.tracks[f.Track] = f.Config
+	s.remember(f)
+	if !s.settle(f) {
+		return nil
+	}
+	for _, sub := range s.subs {
+		sub.offer(f)
+	}
+	return nil
+}
+
+// settle reports whether the stream is open to subscribers; the frame that opens it was delivered here.
+func (s *stream) settle(f *media.Frame) bool {
+	if s.settled {
+		return true
+	}
+	video, audio := s.kinds()
+	if !(video && audio) && f.DTS-s.gopStart() < settle {
+		return false
+	}
+	s.settled = true
+	if video { // what came before the first key frame is of no use to anyone
+		i := slices.IndexFunc(s.gop, (*media.Frame).IsKeyVideo)
+		if i < 0 {
+			s.gop = s.gop[:0]
+		} else {
+			s.gop = slices.Delete(s.gop, 0, i)
+		}
+	}
+	for _, sub := range s.subs {
+		sub.start()
+	}
+	if !video {
+		s.gop = nil
+	}
+	return false
+}
+
+func (s *stream) gopStart() time.Duration {
+	if len(s.gop) == 0 {
+		return 0
+	}
+	return s.gop[0].DTS
+}
+
+func (s *stream) kinds() (video, audio bool) {
+	for _, c := range s.tracks {
+		if c != nil {
+			video = video || c.Codec.IsVideo()
+			audio = audio || c.Codec.IsAudio()
+		}
+	}
+	return video, audio
+}
+
+// remember keeps the newest GOP.
+func (s *stream) remember(f *media.Frame) {
+	if s.settled {
+		if video, _ := s.kinds(); !video {
+			return
+		}
+	}
+	if f.IsKeyVideo() && s.settled {
+		clear(s.gop)
+		s.gop, s.gopBytes, s.gopBroken = s.gop[:0], 0, false
+	}
+	if s.gopBroken || s.settled && len(s.gop) == 0 && !f.IsKeyVideo() {
+		return
+	}
+	if s.gopBytes+cost(f) > s.hub.cfg.GOPBytes {
+		s.gop, s.gopBytes, s.gopBroken = nil, 0, true
+		return
+	}
+	s.gop = append(s.gop, f)
+	s.gopBytes += cost(f)
+}
+
+func (s *stream) subscribe(info SubscriberInfo) (*Subscriber, error) {
+	now := s.hub.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil, errGone
+	}
+	if s.publisher == nil && !info.Wait && s.holdTimer == nil {
+		return nil, ErrNoStream
+	}
+	sub := &Subscriber{stream: s, info: info, since: now, wake: make(chan struct{}, 1)}
+	s.subs = append(s.subs, sub)
+	if s.settled {
+		sub.start()
+	}
+	return sub, nil
+}
+
+func (s *stream) leave(sub *Subscriber) {
+	s.mu.Lock()
+	s.subs = slices.DeleteFunc(s.subs, func(o *Subscriber) bool { return o == sub })
+	sub.finish()
+	sub.counts.Dropped += uint64(len(sub.queue) - sub.head)
+	clear(sub.queue)
+	sub.queue, sub.head = nil, 0
+	empty := len(s.subs) == 0 && s.publisher == nil
+	s.mu.Unlock()
+	if empty {
+		s.end(nil)
+	}
+}
