@@ -141,7 +141,7 @@ func TestGoldenByHand(t *testing.T) {
 	}
 	sa, sb := append([]byte{0, 3}, a...), append([]byte{0, 1}, b...)
 	sb = append(sb, 0, 0)
-	ca, cb := inverse(133^127), inverse(133^0)
+	ca, cb := inverse(133^127), inverse(133) // columns 127 and 0
 	want := make([]byte, 5)
 	for i := range want {
 		want[i] = mulSlow(ca, sa[i]) ^ mulSlow(cb, sb[i])
