@@ -23,10 +23,7 @@ type Metric uint16
 
 // NewMetric describes a packet that arrived offset before the report, with its ECN bits.
 func NewMetric(offset time.Duration, ecn uint8) Metric {
-	ticks := (offset*1024 + time.Second/2) / time.Second
-	if ticks < 0 {
-		ticks = 0
-	}
+	ticks := max((offset*1024+time.Second/2)/time.Second, 0)
 	return Metric(1<<15 | uint16(ecn&3)<<13 | uint16(min(ticks, offsetOver)))
 }
 
