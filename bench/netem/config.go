@@ -140,8 +140,14 @@ type Step struct {
 // ErrConfig is in the chain of every error of Validate.
 var ErrConfig = errors.New("netem: bad config")
 
-// maxTime keeps sums of times far from overflow.
-const maxTime = 1000 * time.Hour
+// Bounds of what is accepted: sums of times stay far from overflow, and the work for one packet is bounded.
+const (
+	maxTime  = 1000 * time.Hour
+	minRate  = Kbit
+	maxRate  = 1000 * Gbit
+	minEvery = 10 * time.Millisecond
+	minStay  = time.Millisecond
+)
 
 // Validate names the field that makes no sense, and its value.
 func (c *Config) Validate() error {
@@ -163,11 +169,14 @@ func (c *Config) Validate() error {
 	v.time("drought", c.Drought.Every, c.Drought.Min, c.Drought.Max)
 	v.check(c.Policer.Rate == 0 || c.Policer.Burst > 0, "policer: burst must be positive")
 	v.check(c.Drought.Min <= c.Drought.Max, "drought: %v is longer than %v", c.Drought.Min, c.Drought.Max)
-	v.check(c.Drought.Every > 0 || c.Drought.Max == 0, "drought: the mean distance must be positive")
+	v.check(c.Drought.Every >= minEvery || c.Drought == Drought{}, "drought: every %v is below %v", c.Drought.Every, minEvery)
+	v.check(c.Drought.Max <= time.Minute, "drought: %v is above a minute", c.Drought.Max)
 	v.check(c.TraceFile == "" || c.Trace != nil, "trace %s: not loaded", c.TraceFile)
 	v.check(c.Trace == nil || c.Rate == 0, "trace and rate exclude each other")
 	v.check(c.Trace == nil || c.Trace.Period() > 0, "trace: empty")
 	v.check(!c.Poisson || c.Rate > 0, "poisson needs a rate")
+	v.check(!c.Poisson || c.Rate <= Gbit, "poisson: %v is above %v", c.Rate, Gbit)
+	v.check(c.Repeat == 0 || c.Repeat >= time.Second, "repeat: %v is below 1s", c.Repeat)
 	v.check(c.Limit.Time == 0 || c.Rate > 0 || c.Trace != nil, "limit %v: a limit in time needs a rate", c.Limit.Time)
 	v.time("repeat", c.Repeat)
 	var last time.Duration
@@ -187,7 +196,7 @@ func (c *Config) Validate() error {
 		case StepOutage, StepStall:
 			v.check(s.For > 0, "at %v: needs a length", s.At)
 		}
-		v.check(c.Repeat == 0 || s.At < c.Repeat, "at %v: not before repeat %v", s.At, c.Repeat)
+		v.check(c.Repeat == 0 || s.At+s.For <= c.Repeat-minEvery, "at %v: does not end before repeat %v", s.At, c.Repeat)
 	}
 	return v.err
 }
@@ -217,7 +226,7 @@ func (v *validator) count(name string, n int) {
 }
 
 func (v *validator) rate(name string, r Bitrate) {
-	v.check(r >= 0 && r <= 1e12, "%s: %d bit/s is not in 0..10^12", name, int64(r))
+	v.check(r == 0 || r >= minRate && r <= maxRate, "%s: %d bit/s is not in %v..%v", name, int64(r), minRate, maxRate)
 }
 
 func (v *validator) delay(name string, d Delay) {
@@ -231,6 +240,6 @@ func (v *validator) loss(name string, l Loss) {
 	v.check(l.P13+l.P14 <= 1, "%s state: p13 + p14 > 1", name)
 	v.check(l.P31+l.P32 <= 1, "%s state: p31 + p32 > 1", name)
 	v.time(name, l.GoodFor, l.BadFor)
-	v.check(l.Model != LossTime || l.GoodFor > 0 && l.BadFor > 0, "%s getime: both stays must be positive", name)
+	v.check(l.Model != LossTime || l.GoodFor >= minStay && l.BadFor >= minStay, "%s getime: both stays must be %v or more", name, minStay)
 	v.check(l.Model <= LossTime, "%s: unknown model", name)
 }

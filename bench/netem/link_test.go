@@ -219,19 +219,19 @@ func TestAdmitDoesNotAllocate(t *testing.T) {
 func TestValidateNamesTheField(t *testing.T) {
 	for want, c := range map[string]Config{
 		"netem: bad config: loss: 1.5 is not in 0..1":                                {Loss: Loss{Model: LossRandom, P: 1.5}},
-		"netem: bad config: rate: -1 bit/s is not in 0..10^12":                       {Rate: -1},
+		"netem: bad config: rate: -1 bit/s is not in 1kbit..1000gbit":                {Rate: -1},
 		"netem: bad config: limit 100ms: a limit in time needs a rate":               {Limit: Limit{Time: 100 * ms}},
 		"netem: bad config: poisson needs a rate":                                    {Poisson: true},
 		"netem: bad config: trace x.up: not loaded":                                  {TraceFile: "x.up"},
 		"netem: bad config: at 1s: after 2s":                                         {Schedule: []Step{{At: 2 * time.Second, Kind: StepHandover}, {At: time.Second, Kind: StepHandover}}},
-		"netem: bad config: at 1s rate 0bit: must be positive (say stall or outage)": {Rate: 1, Schedule: []Step{{At: time.Second}}},
+		"netem: bad config: at 1s rate 0bit: must be positive (say stall or outage)": {Rate: Kbit, Schedule: []Step{{At: time.Second}}},
 		"netem: bad config: delay: NaN is not in 0..1":                               {Delay: Delay{Corr: math.NaN()}},
-		"netem: bad config: policer: burst must be positive":                         {Policer: Policer{Rate: 1}},
-		"netem: bad config: at 3s: not before repeat 2s":                             {Schedule: []Step{{At: 3 * time.Second, Kind: StepHandover}}, Repeat: 2 * time.Second},
-		"netem: bad config: drought: 2s is longer than 1s":                           {Drought: Drought{Every: 1, Min: 2 * time.Second, Max: time.Second}},
+		"netem: bad config: policer: burst must be positive":                         {Policer: Policer{Rate: Kbit}},
+		"netem: bad config: at 3s: does not end before repeat 2s":                    {Schedule: []Step{{At: 3 * time.Second, Kind: StepHandover}}, Repeat: 2 * time.Second},
+		"netem: bad config: drought: 2s is longer than 1s":                           {Drought: Drought{Every: time.Second, Min: 2 * time.Second, Max: time.Second}},
 		"netem: bad config: delay: -1ms is not in 0..1000h0m0s":                      {Delay: Delay{Base: -ms}},
 		"netem: bad config: loss state: p13 + p14 > 1":                               {Loss: Loss{Model: LossState, P13: 0.6, P14: 0.6}},
-		"netem: bad config: loss getime: both stays must be positive":                {Loss: Loss{Model: LossTime}},
+		"netem: bad config: loss getime: both stays must be 1ms or more":             {Loss: Loss{Model: LossTime}},
 	} {
 		if err := c.Validate(); err == nil || err.Error() != want || !errors.Is(err, ErrConfig) {
 			t.Errorf("got %v, want %s", err, want)

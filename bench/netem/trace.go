@@ -42,19 +42,19 @@ func NewPacketTrace(ms []uint32) (*Trace, error) {
 	return &Trace{ms: ms, mean: Bitrate(mean)}, nil
 }
 
-// NewRateTrace makes a trace of mean rates, one for each second, at least one above 0. Takes rates.
+// NewRateTrace makes a trace of mean rates, one for each second, 1 kbit/s or more on average. Takes rates.
 func NewRateTrace(rates []Bitrate) (*Trace, error) {
 	var sum Bitrate
 	for i, r := range rates {
-		if r < 0 || r > 1e12 {
-			return nil, fmt.Errorf("%w: line %d: rate %d is not in 0..10^12 bit/s", ErrTrace, i+1, int64(r))
+		if r < 0 || r > maxRate {
+			return nil, fmt.Errorf("%w: line %d: rate %d bit/s is not in 0..%v", ErrTrace, i+1, int64(r), maxRate)
 		}
 		sum += r
 	}
-	if sum <= 0 {
-		return nil, fmt.Errorf("%w: no rate above 0", ErrTrace)
+	if sum < minRate*Bitrate(len(rates)) || sum == 0 {
+		return nil, fmt.Errorf("%w: the mean rate is below %v", ErrTrace, minRate)
 	}
-	return &Trace{rates: rates, mean: max(1, sum/Bitrate(len(rates)))}, nil
+	return &Trace{rates: rates, mean: sum / Bitrate(len(rates))}, nil
 }
 
 // ParseTrace reads a trace file: with a name ending in .rate one Mbit/s figure a line, else

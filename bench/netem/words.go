@@ -1,0 +1,290 @@
+package netem
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrWords is in the chain of every refusal of ParseWords and ParsePath.
+var ErrWords = errors.New("netem")
+
+// ParseWords reads one direction of a link in tc netem's words, in any order, on any number of lines;
+// # begins a comment:
+//
+//	delay TIME [JITTER [CORR]] [distribution uniform|normal|pareto|paretonormal] [inorder]
+//	loss [random] P [CORR]
+//	loss state P13 [P31 [P32 [P23 [P14]]]]
+//	loss gemodel P [R [1-H [1-K]]]
+//	loss getime GOOD BAD [1-H [1-K]]       as gemodel, but in mean times, not packets (ours)
+//	reorder P [CORR] [gap N]
+//	duplicate P [CORR]
+//	corrupt P [CORR]
+//	rate RATE [poisson]                    poisson: 1500 bytes at Poisson times (ours)
+//	trace FILE [offset TIME]               Mahimahi, or .rate; without offset the seed chooses one (ours)
+//	limit PACKETS|BYTES|TIME               130, 64kb, 100ms
+//	codel [target TIME] [interval TIME]
+//	ecn
+//	policer RATE burst BYTES               a token bucket with no queue (ours)
+//	overhead BYTES
+//	drought EVERY MIN [MAX]                holds all packets now and then (ours)
+//	at TIME rate RATE | loss … | delay … | outage TIME | stall TIME | handover [outage TIME]   (ours)
+//	repeat TIME                            the schedule starts again (ours)
+//
+// P and CORR are percentages with their sign; RATE is in bit, kbit, mbit or gbit; BYTES in b, kb
+// (1024) or mb; TIME in us, ms, s or m. A bad word is refused with its place. The config is
+// validated, but for a trace, whose file is the caller's to read.
+func ParseWords(s string) (Config, error) {
+	p, err := parse(s, false)
+	if err != nil {
+		return Config{}, err
+	}
+	return p.config[Up], nil
+}
+
+// ParsePath reads both directions. Words count for both until `up` or `down` says for which the next
+// ones are; `both` goes back. In a schedule the direction may follow the time: at 10s up rate 3mbit.
+func ParsePath(s string) (up, down Config, err error) {
+	p, err := parse(s, true)
+	if err != nil {
+		return Config{}, Config{}, err
+	}
+	return p.config[Up], p.config[Down], nil
+}
+
+type token struct {
+	text       string
+	line, word int
+}
+
+type scope uint8 // a set of directions
+
+const (
+	scopeUp scope = 1 << Up
+	scopeDn scope = 1 << Down
+)
+
+type parser struct {
+	toks   []token
+	i      int
+	err    error
+	scope  scope
+	paths  bool
+	config [2]Config
+	seen   map[string]bool
+}
+
+func parse(s string, paths bool) (*parser, error) {
+	p := &parser{paths: paths, scope: scopeUp | scopeDn, seen: map[string]bool{}}
+	for n, line := range strings.Split(s, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		for w, text := range strings.Fields(line) {
+			p.toks = append(p.toks, token{text, n + 1, w + 1})
+		}
+	}
+	for p.err == nil && p.i < len(p.toks) {
+		p.top()
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	for d := range p.config {
+		c := &p.config[d]
+		slices.SortStableFunc(c.Schedule, func(a, b Step) int { return int(max(-1, min(1, a.At-b.At))) })
+		check := *c
+		if check.TraceFile != "" { // read later
+			check.TraceFile, check.Trace = "", anyTrace
+		}
+		if err := check.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrWords, err)
+		}
+	}
+	return p, nil
+}
+
+var anyTrace = &Trace{ms: []uint32{1}, mean: 12 * Mbit}
+
+var topWords = []string{
+	"delay", "loss", "reorder", "duplicate", "corrupt", "rate", "trace", "limit", "codel", "ecn",
+	"policer", "overhead", "drought", "at", "repeat", "up", "down", "both",
+}
+
+var stepWords = []string{"rate", "loss", "delay", "outage", "stall", "handover"}
+
+// each applies f to every direction in scope.
+func (p *parser) each(f func(c *Config)) {
+	for d := range p.config {
+		if p.scope&(1<<d) != 0 && p.err == nil {
+			f(&p.config[d])
+		}
+	}
+}
+
+func (p *parser) top() {
+	t, word := p.take("a word")
+	if !slices.Contains([]string{"at", "up", "down", "both"}, word) {
+		key := fmt.Sprint(strings.Replace(word, "trace", "rate", 1), p.scope) // these exclude each other
+		if p.seen[key] {
+			p.fail(t, "given twice: for a change in time say at TIME "+word+" …")
+			return
+		}
+		p.seen[key] = true
+	}
+	switch word {
+	case "delay":
+		d := p.delay()
+		p.each(func(c *Config) { c.Delay = d })
+	case "loss":
+		l := p.loss()
+		p.each(func(c *Config) { c.Loss = l })
+	case "reorder":
+		r := Reorder{P: p.percent(), Corr: p.maybePercent(0)}
+		if p.have("gap") {
+			r.Gap = p.number()
+		}
+		p.each(func(c *Config) { c.Reorder = r })
+	case "duplicate", "corrupt":
+		ch := Chance{p.percent(), p.maybePercent(0)}
+		p.each(func(c *Config) {
+			if word == "corrupt" {
+				c.Corrupt = ch
+			} else {
+				c.Duplicate = ch
+			}
+		})
+	case "rate":
+		r := p.rate()
+		poisson := p.have("poisson")
+		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile = r, poisson, "" })
+	case "trace":
+		_, name := p.take("a file name")
+		offset := time.Duration(-1)
+		if p.have("offset") {
+			offset = p.time()
+		}
+		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile, c.TraceOffset = 0, false, name, offset })
+	case "limit":
+		l := p.limit()
+		p.each(func(c *Config) { c.Limit = l })
+	case "codel":
+		k := CoDel{On: true}
+		for {
+			if p.have("target") {
+				k.Target = p.time()
+			} else if p.have("interval") {
+				k.Interval = p.time()
+			} else {
+				break
+			}
+		}
+		p.each(func(c *Config) { c.CoDel = k })
+	case "ecn":
+		p.each(func(c *Config) { c.ECN = true })
+	case "policer":
+		b := Policer{Rate: p.rate()}
+		if !p.have("burst") {
+			p.failHere("want burst BYTES")
+		}
+		b.Burst = p.bytes()
+		p.each(func(c *Config) { c.Policer = b })
+	case "overhead":
+		n := p.number()
+		p.each(func(c *Config) { c.Overhead = n })
+	case "drought":
+		d := Drought{Every: p.time(), Min: p.time()}
+		d.Max = p.maybeTime(d.Min)
+		p.each(func(c *Config) { c.Drought = d })
+	case "at":
+		p.step()
+	case "repeat":
+		d := p.time()
+		p.each(func(c *Config) { c.Repeat = d })
+	case "up", "down", "both":
+		p.direction(t)
+	default:
+		p.fail(t, "unknown word"+nearest(word, topWords))
+	}
+}
+
+func (p *parser) direction(t token) {
+	if !p.paths {
+		p.fail(t, "these words are for one direction")
+		return
+	}
+	p.scope = map[string]scope{"up": scopeUp, "down": scopeDn, "both": scopeUp | scopeDn}[t.text]
+}
+
+func (p *parser) step() {
+	s := Step{At: p.time()}
+	if before := p.scope; p.paths && p.i < len(p.toks) && slices.Contains([]string{"up", "down", "both"}, p.toks[p.i].text) {
+		p.direction(p.toks[p.i])
+		p.i++
+		defer func() { p.scope = before }()
+	}
+	t, word := p.take("what happens then: " + strings.Join(stepWords, ", "))
+	switch word {
+	case "rate":
+		s.Kind, s.Rate = StepRate, p.rate()
+	case "loss":
+		s.Kind, s.Loss = StepLoss, p.loss()
+	case "delay":
+		s.Kind, s.Delay = StepDelay, p.delay()
+	case "outage":
+		s.Kind, s.For = StepOutage, p.time()
+	case "stall":
+		s.Kind, s.For = StepStall, p.time()
+	case "handover":
+		s.Kind = StepHandover
+		if p.have("outage") {
+			s.For = p.time()
+		}
+	default:
+		p.fail(t, "unknown word"+nearest(word, stepWords))
+	}
+	p.each(func(c *Config) { c.Schedule = append(c.Schedule, s) })
+}
+
+func (p *parser) delay() Delay {
+	d := Delay{Base: p.time()}
+	d.Jitter = p.maybeTime(0)
+	if d.Jitter > 0 {
+		d.Corr = p.maybePercent(0)
+	}
+	for {
+		switch {
+		case p.have("distribution"):
+			t, name := p.take("a distribution")
+			i := slices.Index(distributionNames, name)
+			if i < 0 {
+				p.fail(t, "unknown distribution"+nearest(name, distributionNames))
+				return d
+			}
+			d.Dist = Distribution(i)
+		case p.have("inorder"):
+			d.InOrder = true
+		default:
+			return d
+		}
+	}
+}
+
+func (p *parser) loss() Loss {
+	switch {
+	case p.have("state"):
+		l := Loss{Model: LossState, P13: p.percent()}
+		l.P31 = p.maybePercent(1 - l.P13)
+		l.P32, l.P23, l.P14 = p.maybePercent(0), p.maybePercent(1), p.maybePercent(0)
+		return l
+	case p.have("gemodel"):
+		l := Loss{Model: LossGE, P: p.percent()}
+		l.R = p.maybePercent(1 - l.P)
+		l.Bad, l.Good = p.maybePercent(1), p.maybePercent(0)
+		return l
+	case p.have("getime"):
+		return Loss{Model: LossTime, GoodFor: p.time(), BadFor: p.time(), Bad: p.maybePercent(1), Good: p.maybePercent(0)}
+	}
+	p.have("random")
+	return Loss{Model: LossRandom, P: p.percent(), Corr: p.maybePercent(0)}
+}
