@@ -1,0 +1,104 @@
+package srtlink
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	srt "github.com/datarhei/gosrt"
+)
+
+// Conn is one SRT connection. Read is for one goroutine, Write for one; Close may be called twice and from anywhere.
+type Conn struct {
+	conn srt.Conn
+	once sync.Once
+	err  error
+}
+
+// Read reads the payload of one packet; b should hold MaxPayload bytes.
+func (c *Conn) Read(b []byte) (int, error) { return c.conn.Read(b) }
+
+// Write sends b as packets. It takes a copy.
+func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
+
+// Close ends the connection and tells the peer.
+func (c *Conn) Close() error {
+	c.once.Do(func() { c.err = c.conn.Close() })
+	return c.err
+}
+
+// Peer returns the peer's address.
+func (c *Conn) Peer() netip.AddrPort { return addrPort(c.conn.RemoteAddr()) }
+
+// Stats is a snapshot of a connection: what was received = what was delivered + belated + undecryptable.
+type Stats struct {
+	Latency       time.Duration // negotiated: the larger of ours and the peer's
+	RTT           time.Duration
+	Received      uint64 // packets, with retransmissions
+	Retransmitted uint64 // of these
+	Lost          uint64 // packets found missing at first
+	Dropped       uint64 // too late to deliver: these are holes in the stream
+	Belated       uint64 // arrived after their time
+	Undecrypted   uint64
+	ReceivedBytes uint64
+	Sent          uint64
+	SentBytes     uint64
+	Resent        uint64
+}
+
+// Stats reads the counters.
+func (c *Conn) Stats() Stats {
+	var s srt.Statistics
+	c.conn.Stats(&s)
+	a := &s.Accumulated
+	return Stats{
+		Latency:  time.Duration(s.Instantaneous.MsRecvTsbPdDelay) * time.Millisecond,
+		RTT:      time.Duration(s.Instantaneous.MsRTT * float64(time.Millisecond)),
+		Received: a.PktRecv, Retransmitted: a.PktRecvRetrans, Lost: a.PktRecvLoss, Dropped: a.PktRecvDrop,
+		Belated: a.PktRecvBelated, Undecrypted: a.PktRecvUndecrypt, ReceivedBytes: a.ByteRecv,
+		Sent: a.PktSent, SentBytes: a.ByteSent, Resent: a.PktRetrans,
+	}
+}
+
+// DialConfig sets up a caller.
+type DialConfig struct {
+	StreamID   string
+	Latency    time.Duration // asked of the receiver; DefaultLatency
+	Passphrase string
+	Timeout    time.Duration // to connect; 3 s
+}
+
+// Dial calls an SRT listener at addr (host:port). The error wraps a *Rejection when the listener turned us away.
+func Dial(addr string, cfg DialConfig) (*Conn, error) {
+	sc := srt.DefaultConfig()
+	sc.StreamId = cfg.StreamID
+	sc.Passphrase = cfg.Passphrase
+	if cfg.Latency > 0 {
+		sc.ReceiverLatency, sc.PeerLatency = cfg.Latency, cfg.Latency
+	}
+	if cfg.Timeout > 0 {
+		sc.ConnectionTimeout = cfg.Timeout
+	}
+	conn, err := srt.Dial("srt", addr, sc)
+	if err != nil {
+		if code, ok := rejectionCode(err); ok {
+			err = &Rejection{Code: code, Reason: codeText(code)}
+		}
+		return nil, fmt.Errorf("srt: call %s: %w", addr, err)
+	}
+	return &Conn{conn: conn}, nil
+}
+
+// rejectionCode reads the code out of gosrt's error, which prints it in base 32 and gives it no other way.
+func rejectionCode(err error) (uint32, bool) {
+	_, s, ok := strings.Cut(err.Error(), "REJECT (")
+	if !ok {
+		return 0, false
+	}
+	s, _, _ = strings.Cut(s, ")")
+	n, err := strconv.ParseUint(s, 32, 32)
+	return uint32(n), err == nil
+}

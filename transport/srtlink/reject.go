@@ -1,0 +1,51 @@
+package srtlink
+
+import "fmt"
+
+// Rejection is why a caller is turned away, and the code it reads in the handshake response.
+//
+// On the wire libsrt's own reasons are 1000 + n and those an application gives (access-control.md, after HTTP) 2000 + n - 1000:
+// SRT_REJX_UNAUTHORIZED 1401 is sent as 2401.
+type Rejection struct {
+	Code   uint32 // as on the wire
+	Reason string // for the log; the peer reads the code only
+}
+
+func (r *Rejection) Error() string { return fmt.Sprintf("srt: rejected with %d: %s", r.Code, r.Reason) }
+
+// Codes as on the wire.
+const (
+	CodeBadSecret    = 1010
+	CodeUnsecure     = 1011
+	CodeBadRequest   = 2400
+	CodeUnauthorized = 2401
+	CodeOverload     = 2402
+	CodeForbidden    = 2403
+	CodeNotFound     = 2404
+	CodeBadMode      = 2405
+	CodeConflict     = 2409
+	CodeInternal     = 2500
+)
+
+// codeText says in words what a listener meant.
+func codeText(code uint32) string {
+	switch code {
+	case CodeBadSecret:
+		return "wrong passphrase"
+	case CodeUnsecure:
+		return "one side has a passphrase and the other has none"
+	case CodeBadRequest:
+		return "bad streamid"
+	case CodeUnauthorized, CodeForbidden:
+		return "not allowed: is the key right?"
+	case CodeOverload:
+		return "the relay is full"
+	case CodeNotFound:
+		return "no such stream"
+	case CodeBadMode:
+		return "wrong mode in the streamid"
+	case CodeConflict:
+		return "the key is in use"
+	}
+	return "turned away"
+}
