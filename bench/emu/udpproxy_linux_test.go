@@ -1,0 +1,195 @@
+package emu
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/netem"
+)
+
+func newUDP(t *testing.T) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetReadBuffer(4 << 20)
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	return c
+}
+
+func newProxy(t *testing.T, target netip.AddrPort, c Config) *UDPProxy {
+	t.Helper()
+	p, err := NewUDPProxy(netip.MustParseAddrPort("127.0.0.1:0"), target, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func send(t *testing.T, c *net.UDPConn, b []byte, to netip.AddrPort) {
+	t.Helper()
+	if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t *testing.T, c *net.UDPConn) ([]byte, netip.AddrPort) {
+	t.Helper()
+	b := make([]byte, 1<<16)
+	n, from, err := c.ReadFromUDPAddrPort(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n], from
+}
+
+func TestProxyKeepsClientsApart(t *testing.T) {
+	server, alice, bob := newUDP(t), newUDP(t), newUDP(t)
+	p := newProxy(t, port(server), Config{Up: netem.Config{Delay: netem.Delay{Base: 3 * time.Millisecond}}})
+	defer p.Close()
+	for _, size := range []int{0, 1, 1316, smallPacket, smallPacket + 1, 60000} {
+		for i, client := range []*net.UDPConn{alice, bob} {
+			msg := bytes.Repeat([]byte{byte(i + 1)}, size)
+			begin := time.Now()
+			send(t, client, msg, p.Addr())
+			got, from := receive(t, server)
+			if took := time.Since(begin); took < 3*time.Millisecond {
+				t.Errorf("%d bytes arrived after %v, want 3 ms or more", size, took)
+			}
+			if !bytes.Equal(got, msg) {
+				t.Fatalf("%d bytes became %d", size, len(got))
+			}
+			send(t, server, got, from)
+			if back, from := receive(t, client); !bytes.Equal(back, msg) || from != p.Addr() {
+				t.Fatalf("%d bytes came back as %d from %v", size, len(back), from)
+			}
+		}
+	}
+	up, down := p.Counters()
+	if up.Sent != 12 || down.Sent != 12 || up.InFlight+down.InFlight+up.SendErrors+down.SendErrors != 0 {
+		t.Errorf("up %v\ndown %v", up, down)
+	}
+	if want := uint64(2 * (28*6 + 1 + 1316 + 2*smallPacket + 1 + 60000)); up.SentBytes != want {
+		t.Errorf("sent %d bytes, want %d: payload and 28 bytes of headers each", up.SentBytes, want)
+	}
+}
+
+func TestProxyHandoverChangesTheSourcePort(t *testing.T) {
+	handover := netem.Config{Schedule: []netem.Step{{At: 50 * time.Millisecond, Kind: netem.StepHandover}}}
+	server, client := newUDP(t), newUDP(t)
+	p := newProxy(t, port(server), Config{Up: handover, Down: handover})
+	defer p.Close()
+	send(t, client, []byte("1"), p.Addr())
+	_, before := receive(t, server)
+	time.Sleep(60 * time.Millisecond)
+	send(t, client, []byte("2"), p.Addr())
+	_, after := receive(t, server)
+	if before == after {
+		t.Errorf("the target saw %v before and after the handover", before)
+	}
+	send(t, server, []byte("old"), before)
+	send(t, server, []byte("new"), after)
+	if got, _ := receive(t, client); string(got) != "new" {
+		t.Errorf("client got %q, want only what went to the new address", got)
+	}
+}
+
+// feed sends packets of the given sizes through a proxy and returns its verdicts.
+func feed(t *testing.T, c Config, n int) []RecordedVerdict {
+	t.Helper()
+	var log bytes.Buffer
+	c.Verdicts = &log
+	server, client := newUDP(t), newUDP(t)
+	p := newProxy(t, port(server), c)
+	b := make([]byte, 1316)
+	for i := range n {
+		send(t, client, b[:100+i*7919%1200], p.Addr())
+		if i%20 == 19 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		up, _ := p.Counters()
+		if up.Admitted+up.HostDropped == uint64(n) || time.Now().After(end) {
+			if up.HostDropped > 0 {
+				t.Fatalf("the host dropped %d", up.HostDropped)
+			}
+			break
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := ReadVerdicts(&log)
+	if err != nil || len(all) != n {
+		t.Fatalf("%d verdicts, want %d: %v", len(all), n, err)
+	}
+	return all
+}
+
+// replay asks a fresh link about the packets that were recorded.
+func replay(t *testing.T, c Config, recorded []RecordedVerdict) {
+	t.Helper()
+	link := netem.NewLink(c.Up, c.Seed, netem.Up)
+	for i, r := range recorded {
+		v := r.Verdict
+		v.Deliver, v.Fate = link.AdmitECT(v.Now, v.Size, v.ECT)
+		if v.N != uint64(i) || v.Word() != r.Fate || v.Deliver != r.Deliver {
+			t.Fatalf("packet %d: live said %s at %v, the model says %s at %v", i, r.Fate, r.Deliver, v.Word(), v.Deliver)
+		}
+	}
+}
+
+var impaired = []struct {
+	name string
+	link netem.Config
+}{
+	{"random", netem.Config{Loss: netem.Loss{Model: netem.LossRandom, P: 0.1}, Duplicate: netem.Chance{P: 0.02}}},
+	{"bursts", netem.Config{Loss: netem.Loss{Model: netem.LossGE, P: 0.02, R: 0.3, Bad: 0.8}, Delay: netem.Delay{Base: 5 * time.Millisecond, Jitter: 3 * time.Millisecond}}},
+	{"queue", netem.Config{Rate: 8 * netem.Mbit, Limit: netem.Limit{Packets: 20}, Loss: netem.Loss{Model: netem.LossRandom, P: 0.02}}},
+	{"corrupt", netem.Config{Corrupt: netem.Chance{P: 0.05}, Reorder: netem.Reorder{P: 0.1}, Delay: netem.Delay{Base: 2 * time.Millisecond}}},
+}
+
+func TestLiveVerdictsAreTheModels(t *testing.T) {
+	for _, c := range impaired {
+		t.Run(c.name, func(t *testing.T) {
+			config := Config{Up: c.link, Seed: 42}
+			replay(t, config, feed(t, config, 1000))
+		})
+	}
+}
+
+func TestTheSameCommandTwiceDropsTheSamePackets(t *testing.T) {
+	config := Config{Up: impaired[1].link, Seed: 3}
+	first, second := feed(t, config, 1000), feed(t, config, 1000)
+	lost := 0
+	for i := range first {
+		if first[i].Fate != second[i].Fate {
+			t.Fatalf("packet %d: %s, then %s", i, first[i].Fate, second[i].Fate)
+		}
+		if first[i].Fate == netem.Lost.String() {
+			lost++
+		}
+	}
+	if lost == 0 {
+		t.Error("nothing was lost: the test proves nothing")
+	}
+	config.Seed = 4
+	if third := feed(t, config, 1000); sameFates(first, third) {
+		t.Error("another seed loses the same packets")
+	}
+}
+
+func sameFates(a, b []RecordedVerdict) bool {
+	for i := range a {
+		if a[i].Fate != b[i].Fate {
+			return false
+		}
+	}
+	return true
+}
