@@ -89,22 +89,37 @@ type AccessUnit struct {
 // nals: raw NAL units, empty ones are skipped (borrows them; VPS, SPS and PPS of the result lend them).
 // dst: where Payload is appended.
 func SplitAccessUnit(dst []byte, codec Codec, nals iter.Seq[[]byte]) AccessUnit {
-	au := AccessUnit{Flags: Droppable}
+	var au AccessUnit
+	au.Reset(dst)
 	for n := range nals {
-		if len(n) == 0 {
-			continue
-		}
-		if codec == H264 {
-			dst = au.addH264(dst, n)
-		} else {
-			dst = au.addH265(dst, n)
-		}
+		au.Add(codec, n)
 	}
+	au.End()
+	return au
+}
+
+// Reset, Add and End are SplitAccessUnit step by step, for callers that keep au and so allocate nothing:
+// Reset takes the slice to which Payload is appended.
+func (au *AccessUnit) Reset(dst []byte) {
+	*au = AccessUnit{Payload: dst, VPS: au.VPS[:0], SPS: au.SPS[:0], PPS: au.PPS[:0], Flags: Droppable}
+}
+
+// Add sorts the next NAL unit in; see SplitAccessUnit for who owns n.
+func (au *AccessUnit) Add(codec Codec, n []byte) {
+	switch {
+	case len(n) == 0:
+	case codec == H264:
+		au.Payload = au.addH264(au.Payload, n)
+	default:
+		au.Payload = au.addH265(au.Payload, n)
+	}
+}
+
+// End settles the flags after the last Add.
+func (au *AccessUnit) End() {
 	if !au.VCL || au.Flags.Has(Key) {
 		au.Flags &^= Droppable
 	}
-	au.Payload = dst
-	return au
 }
 
 func (au *AccessUnit) addH264(dst, n []byte) []byte {
