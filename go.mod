@@ -7,6 +7,8 @@ require (
 	github.com/klauspost/reedsolomon v1.14.2
 )
 
+require github.com/goccy/go-yaml v1.19.2
+
 require (
 	github.com/benburkert/openpgp v0.0.0-20160410205803-c2471f86866c // indirect
 	github.com/datarhei/gosrt v0.11.1-0.20260812091715-a77b40bb4b76

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Default addresses (design: the ports in use in the field).
+const (
+	DefaultSRT  = ":8890"
+	DefaultQUIC = ":4433"
+	DefaultRTMP = ":1935"
+	DefaultHTTP = ":8080"
+)
+
+// Relay is what `fairlead relay` is set up with.
+type Relay struct {
+	SRT  string // address; empty: off
+	RTMP string
+	HTTP string
+
+	Key  []string // APP/KEY that may be published; empty: one is generated
+	Push []string // APP/KEY=rtmp://…
+
+	SRTLatency    time.Duration
+	SRTPassphrase string
+	Hold          time.Duration
+	Log           string // debug, info, warn, error
+}
+
+// Bind adds the relay's settings to a set.
+func (r *Relay) Bind(s *Set) {
+	s.String(&r.SRT, "srt", DefaultSRT, "SRT listen `ADDR` (UDP); empty turns it off")
+	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
+	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
+	s.List(&r.Key, "key", "`APP/KEY` that may be published, repeatable; without it one is generated")
+	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable")
+	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
+	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
+	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players this long when the publisher is gone")
+	s.String(&r.Log, "log", "info", "log `LEVEL`: debug, info, warn or error")
+}
+
+// Destination is one parsed --push.
+type Destination struct {
+	Name string // app/key
+	URL  string
+}
+
+// Validate checks every field; the error names the field and the value, and wraps ErrUsage.
+func (r *Relay) Validate() error {
+	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"rtmp", r.RTMP}, {"http", r.HTTP}} {
+		if a.addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("%w: %s: %q is not HOST:PORT or :PORT", ErrUsage, a.word, a.addr)
+		}
+	}
+	for _, k := range r.Key {
+		if err := ValidName(k); err != nil {
+			return fmt.Errorf("%w: key: %w", ErrUsage, err)
+		}
+	}
+	if _, err := r.Destinations(); err != nil {
+		return err
+	}
+	if n := len(r.SRTPassphrase); n > 0 && (n < 10 || n > 79) {
+		return fmt.Errorf("%w: srt-passphrase: %d characters; SRT wants 10 to 79", ErrUsage, n)
+	}
+	if r.SRTLatency < 0 || r.SRTLatency > time.Minute {
+		return fmt.Errorf("%w: srt-latency: %v is outside 0s to 1m", ErrUsage, r.SRTLatency)
+	}
+	if r.Hold < 0 || r.Hold > 5*time.Minute {
+		return fmt.Errorf("%w: hold: %v is outside 0s to 5m", ErrUsage, r.Hold)
+	}
+	switch r.Log {
+	case "debug", "info", "warn", "error":
+	default:
+		return fmt.Errorf("%w: log: %q is not debug, info, warn or error", ErrUsage, r.Log)
+	}
+	return nil
+}
+
+// Destinations parses Push.
+func (r *Relay) Destinations() ([]Destination, error) {
+	var out []Destination
+	for _, p := range r.Push {
+		name, to, ok := strings.Cut(p, "=")
+		if !ok {
+			return nil, fmt.Errorf("%w: push: %q is not APP/KEY=rtmp://…", ErrUsage, p)
+		}
+		if err := ValidName(name); err != nil {
+			return nil, fmt.Errorf("%w: push: %w", ErrUsage, err)
+		}
+		u, err := url.Parse(to)
+		if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
+			return nil, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
+		}
+		out = append(out, Destination{name, to})
+	}
+	return out, nil
+}
+
+// ValidName checks "app/key": letters, digits and -._~@+ in at least two parts, at most 256 characters. It is what every
+// protocol can carry without escaping.
+func ValidName(name string) error {
+	parts := strings.Split(name, "/")
+	if len(parts) < 2 || len(name) > 256 {
+		return fmt.Errorf("%q is not APP/KEY", name)
+	}
+	for _, p := range parts {
+		if p == "" || p == "." || p == ".." {
+			return fmt.Errorf("%q is not APP/KEY", name)
+		}
+		for _, c := range p {
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~@+", c)) {
+				return fmt.Errorf("%q: %q cannot stand in a stream's name", name, c)
+			}
+		}
+	}
+	return nil
+}
