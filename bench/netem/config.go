@@ -35,7 +35,7 @@ type Config struct {
 	Policer Policer
 	Drought Drought
 
-	// Schedule in order of At; with Repeat it starts again each Repeat.
+	// Schedule in order of At; with Repeat it starts again each Repeat. A change stays until the next one.
 	Schedule []Step
 	Repeat   time.Duration
 }

@@ -157,6 +157,9 @@ func (t *Trace) Bytes(from, to time.Duration) int64 {
 func (t *Trace) before(at time.Duration) int64 {
 	cycle := int64(at / t.Period())
 	in := at % t.Period()
+	if in == 0 && cycle > 0 { // the last line of a round, at its very end
+		cycle, in = cycle-1, t.Period()
+	}
 	i := sort.Search(len(t.ms), func(i int) bool { return time.Duration(t.ms[i])*time.Millisecond >= in })
 	return cycle*int64(len(t.ms)) + int64(i)
 }

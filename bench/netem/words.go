@@ -31,7 +31,7 @@ var ErrWords = errors.New("netem")
 //	overhead BYTES
 //	drought EVERY MIN [MAX]                holds all packets now and then (ours)
 //	at TIME rate RATE | loss … | delay … | outage TIME | stall TIME | handover [outage TIME]   (ours)
-//	repeat TIME                            the schedule starts again (ours)
+//	repeat TIME                            the schedule starts again; what it changed stays until then (ours)
 //
 // P and CORR are percentages with their sign; RATE is in bit, kbit, mbit or gbit; BYTES in b, kb
 // (1024) or mb; TIME in us, ms, s or m. A bad word is refused with its place. The config is
