@@ -224,8 +224,12 @@ func (s *Server) ask(stream uint32, name string, play bool) Event {
 		App: s.app, Key: strings.Trim(key, "/"), Query: query, TCURL: s.tcURL,
 		FlashVersion: s.flashVer, Caps: s.caps, stream: stream, play: play,
 	}
-	if i := strings.LastIndexByte(s.req.Key, '/'); i >= 0 {
-		s.req.App, s.req.Key = strings.Trim(s.app+"/"+s.req.Key[:i], "/"), s.req.Key[i+1:]
+	whole := s.req.Key
+	if i := strings.LastIndexByte(whole, '/'); i >= 0 {
+		s.req.App, s.req.Key = strings.Trim(s.app+"/"+whole[:i], "/"), whole[i+1:]
+	}
+	if i := strings.LastIndexByte(s.app, '/'); whole == "" && i >= 0 { // gortmplib puts the whole path into the app
+		s.req.App, s.req.Key = s.app[:i], s.app[i+1:]
 	}
 	s.state = serverAsked
 	if play {

@@ -1,0 +1,299 @@
+package rtmpserver
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/flv"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/rtmp"
+	"github.com/fairlead-live/fairlead/bridge/tcp"
+)
+
+// readSize is how much one read of a socket takes: two chunks of the largest common size fit a syscall's cost well.
+const readSize = 32 << 10
+
+// conn is one connection; its reader goroutine owns everything here but the player's.
+type conn struct {
+	s    *Server
+	nc   net.Conn
+	log  *slog.Logger
+	m    *rtmp.Server
+	from time.Time // accepted, or when the last publish ended: setup runs from here
+
+	pub       *hub.Publisher // nil: not publishing
+	parser    flv.Parser
+	clock     rtmp.Unwrapper
+	lastMedia time.Time // or when publishing began
+	anyMedia  bool
+
+	player *player // nil: not playing
+}
+
+// Why a connection ends, beyond errors of sockets and peers.
+var (
+	errSilent    = errors.New("rtmpserver: peer is silent")
+	errRefused   = errors.New("rtmpserver: refused")
+	errStopped   = errors.New("rtmpserver: peer stopped")
+	errShutdown  = errors.New("rtmpserver: server is stopping")
+	errStreamEnd = errors.New("rtmpserver: stream ended")
+)
+
+func (s *Server) serve(ctx context.Context, nc net.Conn) {
+	c := &conn{s: s, nc: nc, from: time.Now(), log: s.cfg.Logger.With("peer", nc.RemoteAddr().String())}
+	_ = tcp.Live(nc, tcp.NotSentLowWater, 0)
+	random := make([]byte, rtmp.RandomSize)
+	_, _ = rand.Read(random) // never fails
+	c.m = rtmp.NewServer(rtmp.ServerConfig{Random: random})
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := c.run(ctx)
+	c.finish(err)
+	s.count(func(st *Stats) { st.add(c.m.Stats(), c.parser.Stats()) })
+	c.report(err)
+}
+
+// run reads until the connection ends, and says why.
+func (c *conn) run(ctx context.Context) error {
+	buf := make([]byte, readSize)
+	for {
+		if err := c.nc.SetReadDeadline(c.deadline()); err != nil {
+			return err
+		}
+		if ctx.Err() != nil { // only now: the deadline above may have covered the one that says so
+			return errShutdown
+		}
+		if c.player != nil && c.player.ended() {
+			return c.player.err
+		}
+		n, err := c.nc.Read(buf)
+		now := time.Now()
+		if ferr := c.feed(ctx, now, buf[:n]); ferr != nil {
+			return ferr
+		}
+		if err != nil {
+			return c.readError(ctx, now, err)
+		}
+	}
+}
+
+func (c *conn) readError(ctx context.Context, now time.Time, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return errShutdown
+	case c.player != nil && c.player.ended():
+		return c.player.err
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.deadline().IsZero() && !now.Before(c.deadline()):
+		return errSilent
+	}
+	return err
+}
+
+// deadline is when the peer must have made progress: bytes alone are none.
+func (c *conn) deadline() time.Time {
+	cfg := &c.s.cfg
+	switch {
+	case c.player != nil:
+		return time.Time{} // players say nothing; the writer notices dead ones
+	case c.pub != nil && !c.anyMedia:
+		return c.lastMedia.Add(cfg.FirstMedia)
+	case c.pub != nil:
+		return c.lastMedia.Add(cfg.Idle)
+	case !c.m.Handshaken():
+		return c.from.Add(cfg.Handshake)
+	default:
+		return c.from.Add(cfg.Setup)
+	}
+}
+
+func (c *conn) feed(ctx context.Context, now time.Time, b []byte) error {
+	for {
+		ev, n, err := c.m.Feed(b)
+		b = b[n:]
+		if err == nil {
+			err = c.handle(ctx, now, ev)
+		}
+		if werr := c.flush(); err == nil {
+			err = werr
+		}
+		if err != nil || ev.Kind == rtmp.EventNone {
+			return err
+		}
+	}
+}
+
+// flush sends what the protocol has to say.
+func (c *conn) flush() error {
+	out := c.m.Output()
+	if len(out) == 0 {
+		return nil
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.WriteTimeout))
+	if _, err := c.nc.Write(out); err != nil {
+		return fmt.Errorf("rtmpserver: write: %w", err)
+	}
+	return nil
+}
+
+func (c *conn) handle(ctx context.Context, now time.Time, ev rtmp.Event) error {
+	switch ev.Kind {
+	case rtmp.EventPublish:
+		return c.publish(ctx, now, ev.Request)
+	case rtmp.EventPlay:
+		return c.play(ctx, ev.Request)
+	case rtmp.EventMedia:
+		return c.media(now, ev.Message)
+	case rtmp.EventStop:
+		if c.player != nil {
+			return errStopped
+		}
+		c.unpublish(errStopped)
+		c.from = now
+		c.log.Info("rtmp: publisher stopped")
+	}
+	return nil
+}
+
+// authorize answers a request with no, when that is so, and reports it.
+func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) error {
+	c.log = c.log.With("stream", r.Name())
+	err := error(nil)
+	if r.Key == "" {
+		err = fmt.Errorf("%w: no stream key", rtmp.ErrRejected)
+	} else if c.s.cfg.Authorize != nil {
+		err = c.s.cfg.Authorize(ctx, Request{
+			Publish: publish, Name: r.Name(), App: r.App, Key: r.Key, Query: r.Query,
+			TCURL: r.TCURL, FlashVersion: r.FlashVersion, Peer: c.nc.RemoteAddr().String(),
+		})
+	}
+	if err == nil {
+		return nil
+	}
+	code, why := rtmp.CodePublishRejected, RefusedRejected
+	switch unauthorized := errors.Is(err, ErrUnauthorized); {
+	case unauthorized && publish:
+		code, why = rtmp.CodePublishDenied, RefusedUnauthorized
+	case unauthorized:
+		code, why = rtmp.CodePlayFailed, RefusedUnauthorized
+	case !publish:
+		code = rtmp.CodePlayFailed
+	}
+	return c.refuse(why, code, err)
+}
+
+// refuse answers the request that is open and returns the error that ends the connection.
+func (c *conn) refuse(why Refusal, code string, err error) error {
+	c.m.Reject(code, why.String())
+	c.s.count(func(st *Stats) { st.Refused[why]++ })
+	c.log.Warn("rtmp: refused", "reason", why.String(), "code", code, "err", err)
+	return errRefused
+}
+
+func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) error {
+	if err := c.authorize(ctx, r, true); err != nil {
+		return err
+	}
+	pub, err := c.s.cfg.Hub.Publish(r.Name(), hub.PublisherInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String()})
+	switch {
+	case errors.Is(err, hub.ErrInUse):
+		return c.refuse(RefusedInUse, rtmp.CodePublishBadName, err)
+	case err != nil:
+		return c.refuse(RefusedRejected, rtmp.CodePublishRejected, err)
+	}
+	c.pub, c.clock, c.lastMedia, c.anyMedia = pub, rtmp.Unwrapper{}, now, false
+	c.s.count(func(st *Stats) { st.Publishers++; st.add(rtmp.Stats{}, c.parser.Stats()) })
+	c.parser = flv.Parser{}
+	c.m.Accept()
+	c.log.Info("rtmp: publishing", "encoder", r.FlashVersion)
+	return nil
+}
+
+// media hands one message's frames to the hub. What is not a frame is counted by the parser.
+func (c *conn) media(now time.Time, m rtmp.Message) error {
+	for part := range m.Parts() {
+		if part.Type != rtmp.TypeAudio && part.Type != rtmp.TypeVideo || len(part.Payload) == 0 {
+			continue // metadata says nothing the configurations do not say better; empty bodies are FMLE's keep-alive
+		}
+		c.lastMedia, c.anyMedia = now, true
+		f := c.parser.Parse(flv.TagType(part.Type), c.clock.Unwrap(part.Timestamp), part.Payload)
+		if f == nil {
+			continue
+		}
+		f.Arrival = now
+		if err := c.pub.WriteFrame(f); err != nil {
+			code := rtmp.CodePublishRejected
+			if errors.Is(err, hub.ErrReplaced) {
+				code = rtmp.CodePublishBadName
+			}
+			c.m.EndPublish(code, err.Error())
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) unpublish(cause error) {
+	if c.pub != nil {
+		c.pub.Close(cause)
+		c.pub = nil
+		c.s.count(func(st *Stats) { st.Publishers-- })
+	}
+}
+
+// lingerTime is how long the peer has to read our last words before the connection goes; ours.
+const lingerTime = 500 * time.Millisecond
+
+// finish ends the connection so that the peer gets the last status message, not a reset that overtakes it.
+func (c *conn) finish(err error) {
+	defer c.nc.Close()
+	c.unpublish(err)
+	polite := true
+	if c.player != nil {
+		polite = c.player.stop()
+		if polite && errors.Is(err, errStreamEnd) {
+			c.m.EndPlay()
+		}
+	}
+	if errors.Is(err, errShutdown) {
+		c.m.RequestReconnect("", "server is stopping")
+	}
+	if !polite || errors.Is(err, io.EOF) {
+		return
+	}
+	_ = c.nc.SetDeadline(time.Now().Add(lingerTime))
+	if out := c.m.Output(); len(out) > 0 {
+		if _, err := c.nc.Write(out); err != nil {
+			return
+		}
+	}
+	tcp.CloseWrite(c.nc)
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, 4<<20))
+}
+
+// report is the one line that says how a connection ended.
+func (c *conn) report(err error) {
+	refuse := func(why Refusal) {
+		c.s.count(func(st *Stats) { st.Refused[why]++ })
+		c.log.Warn("rtmp: closed", "reason", why.String(), "err", err)
+	}
+	switch {
+	case errors.Is(err, errRefused): // said where it was refused
+	case errors.Is(err, errSilent) && !c.m.Handshaken(), errors.Is(err, rtmp.ErrProtocol) && !c.m.Handshaken():
+		refuse(RefusedHandshake)
+	case errors.Is(err, rtmp.ErrProtocol):
+		refuse(RefusedProtocol)
+	case errors.Is(err, errSilent):
+		refuse(RefusedSilent)
+	case errors.Is(err, io.EOF) && !c.m.Handshaken():
+		c.log.Debug("rtmp: closed", "err", "before the handshake") // a port scan, a health check
+	default:
+		c.log.Info("rtmp: closed", "err", err, "received_bytes", c.m.Stats().ReceivedBytes)
+	}
+}
