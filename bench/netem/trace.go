@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"sort"
 	"strconv"
 	"strings"
@@ -174,4 +175,15 @@ func (t *Trace) time(i int64) time.Duration {
 func (t *Trace) rateAt(at time.Duration) (Bitrate, time.Duration) {
 	sec := at / time.Second
 	return t.rates[int64(sec)%int64(len(t.rates))], (sec + 1) * time.Second
+}
+
+// Times yields the opportunities of one period of a packet trace.
+func (t *Trace) Times() iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		for _, ms := range t.ms {
+			if !yield(time.Duration(ms) * time.Millisecond) {
+				return
+			}
+		}
+	}
 }

@@ -37,7 +37,7 @@ var ErrWords = errors.New("netem")
 // (1024) or mb; TIME in us, ms, s or m. A bad word is refused with its place. The config is
 // validated, but for a trace, whose file is the caller's to read.
 func ParseWords(s string) (Config, error) {
-	p, err := parse(s, false)
+	p, err := parse(s, false, Config{}, Config{})
 	if err != nil {
 		return Config{}, err
 	}
@@ -47,7 +47,13 @@ func ParseWords(s string) (Config, error) {
 // ParsePath reads both directions. Words count for both until `up` or `down` says for which the next
 // ones are; `both` goes back. In a schedule the direction may follow the time: at 10s up rate 3mbit.
 func ParsePath(s string) (up, down Config, err error) {
-	p, err := parse(s, true)
+	return ParsePathOver(Config{}, Config{}, s)
+}
+
+// ParsePathOver is ParsePath with configs that the words change: a word replaces what it is about, and
+// `at` adds to the schedule.
+func ParsePathOver(up, down Config, s string) (Config, Config, error) {
+	p, err := parse(s, true, up, down)
 	if err != nil {
 		return Config{}, Config{}, err
 	}
@@ -76,8 +82,11 @@ type parser struct {
 	seen   map[string]bool
 }
 
-func parse(s string, paths bool) (*parser, error) {
-	p := &parser{paths: paths, scope: scopeUp | scopeDn, seen: map[string]bool{}}
+func parse(s string, paths bool, up, down Config) (*parser, error) {
+	p := &parser{paths: paths, scope: scopeUp | scopeDn, seen: map[string]bool{}, config: [2]Config{up, down}}
+	for d := range p.config {
+		p.config[d].Schedule = slices.Clone(p.config[d].Schedule)
+	}
 	for n, line := range strings.Split(s, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		for w, text := range strings.Fields(line) {
@@ -157,14 +166,14 @@ func (p *parser) top() {
 	case "rate":
 		r := p.rate()
 		poisson := p.have("poisson")
-		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile = r, poisson, "" })
+		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile, c.Trace = r, poisson, "", nil })
 	case "trace":
 		_, name := p.take("a file name")
 		offset := time.Duration(-1)
 		if p.have("offset") {
 			offset = p.time()
 		}
-		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile, c.TraceOffset = 0, false, name, offset })
+		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile, c.Trace, c.TraceOffset = 0, false, name, nil, offset })
 	case "limit":
 		l := p.limit()
 		p.each(func(c *Config) { c.Limit = l })
