@@ -1,0 +1,24 @@
+// Package arq is the sender's memory of what it sent: each transport sequence
+// number with what it carried, until feedback (RFC 8888) says what became of it.
+//
+// There is no NAK. A report says which packets arrived; the holes in it are
+// losses once the reorder window has passed, and since every number maps to what
+// was inside, the sender knows what is missing at the other end.
+//
+//	sent ──▶ in flight ──▶ acked
+//	              │           ▲
+//	              └──▶ lost ──┘  late: it had only been overtaken or delayed
+//
+// A packet is lost when a report shows that
+//   - a packet sent after it has arrived, and the reorder window has passed since that was known; or
+//   - the report was made later than the packet's arrival was to be expected, so that the loss of the
+//     last packets of a frame shows although nothing followed them.
+//
+// The reorder window is 0 until reordering is seen, then as long as what was seen (RFC 8985 §3.3.2
+// adapts it in the same way), never more than min(RTT/8, 5 ms).
+//
+// Memory: 48 bytes for each of Config.Packets records, and 4 KiB.
+//
+// What it leaves to others: what to do about a loss (session), when to ask for
+// feedback (session) and how fast to send (congestion).
+package arq

@@ -1,0 +1,266 @@
+package arq
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport/seq"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Kind is what a packet carried.
+type Kind uint8
+
+// Kinds.
+const (
+	Source  Kind = iota // a media packet, first sending
+	Resend              // a media packet again
+	Repair              // a repair symbol
+	Control             // a probe or a notice; its loss needs no answer
+)
+
+// Outcome is what became of a packet.
+type Outcome uint8
+
+// Outcomes.
+const (
+	Acked Outcome = iota
+	Lost
+	Late // acked after it had been called lost
+)
+
+// Event tells the outcome of one packet. Times are since the session's zero, on the clock they name.
+type Event struct {
+	Sequence int64
+	Kind     Kind
+	Outcome  Outcome
+	ECN      uint8
+	Ref      int64 // as given to Sent
+	Size     int
+	Sent     time.Duration // sender's clock
+	Arrival  time.Duration // receiver's clock, at an unknown offset; not for Lost
+}
+
+// ErrLying is returned for a report about packets never sent. Nothing in it is believed.
+var ErrLying = errors.New("arq: report about packets never sent")
+
+type state uint8
+
+const (
+	free state = iota
+	inFlight
+	acked
+	lost
+)
+
+type record struct {
+	sent  time.Duration
+	hole  time.Duration // when a report first showed that a later packet had arrived; 0: none has
+	ref   int64
+	size  int32
+	kind  Kind
+	state state
+}
+
+// Tracker maps transport sequence numbers to packets. It is owned by one goroutine.
+type Tracker struct {
+	ring     []record
+	next     int64 // to be sent next
+	oldest   int64 // no older one is in flight
+	top      int64 // highest acked, -1 before the first
+	bytes    int   // in flight
+	packets  int
+	report   reportClock
+	window   reorderWindow
+	rtt      RTT
+	owd      owdTrack
+	delta    quantile
+	arrival  time.Duration // newest, receiver's clock
+	silentAt time.Duration // when the newest report came
+}
+
+// NewTracker remembers up to packets packets, a power of two.
+func NewTracker(packets int) *Tracker {
+	if packets < 1 || packets&(packets-1) != 0 {
+		panic("arq: packets must be a power of two")
+	}
+	return &Tracker{ring: make([]record, packets), top: -1}
+}
+
+// Next is the sequence number the next packet will have.
+func (t *Tracker) Next() int64 { return t.next }
+
+// BytesInFlight is the size of all packets whose fate is open.
+func (t *Tracker) BytesInFlight() int { return t.bytes }
+
+// PacketsInFlight counts them.
+func (t *Tracker) PacketsInFlight() int { return t.packets }
+
+// RTT returns the round-trip estimate.
+func (t *Tracker) RTT() *RTT { return &t.rtt }
+
+// LastReport is when the newest report came; zero before the first.
+func (t *Tracker) LastReport() time.Duration { return t.silentAt }
+
+// RoundDelay is what a round costs beyond the round-trip time: the 95th percentile of the time from a
+// packet's sending to the knowledge of its loss, less the smoothed RTT.
+func (t *Tracker) RoundDelay() time.Duration { return t.delta.value() }
+
+// ReorderWindow is how long a hole must stand before it counts as a loss.
+func (t *Tracker) ReorderWindow() time.Duration { return t.window.get(t.rtt.Min()) }
+
+// Sent records a packet and returns its sequence number. ref is the caller's, and comes back in events.
+// A packet still in flight whose place is needed is forgotten.
+func (t *Tracker) Sent(now time.Duration, kind Kind, ref int64, size int) int64 {
+	r := t.at(t.next)
+	if r.state == inFlight {
+		t.settle(r, lost)
+	}
+	*r = record{sent: now, ref: ref, size: int32(size), kind: kind, state: inFlight}
+	t.bytes += size
+	t.packets++
+	t.next++
+	t.oldest = max(t.oldest, t.next-int64(len(t.ring)))
+	return t.next - 1
+}
+
+// Feedback takes in a report and appends the outcomes that follow from it. Borrows f.
+func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]Event, error) {
+	begin := seq.Unwrap16(t.next, f.Begin)
+	if begin > t.next {
+		begin -= 1 << 16
+	}
+	end := begin + int64(f.Len())
+	if end > t.next || begin < 0 && f.Len() > 0 {
+		return out, ErrLying
+	}
+	at := t.report.unwrap(f.Time)
+	newest, sample := t.top, time.Duration(-1)
+	for i := range f.Len() {
+		s := begin + int64(i)
+		m := f.Metric(i)
+		if s < t.next-int64(len(t.ring)) || !m.Received() {
+			continue
+		}
+		r := t.at(s)
+		if r.state != inFlight && r.state != lost {
+			continue
+		}
+		offset, known := m.Offset()
+		e := Event{Sequence: s, Kind: r.kind, Outcome: Acked, ECN: m.ECN(), Ref: r.ref, Size: int(r.size), Sent: r.sent, Arrival: at - offset}
+		if r.state == lost {
+			e.Outcome = Late
+			r.state = acked
+		} else {
+			t.settle(r, acked)
+		}
+		if e.Outcome == Late || r.hole > 0 {
+			t.window.saw(now, now-r.hole)
+		}
+		if known {
+			t.owd.add(now, e.Arrival-e.Sent)
+			t.arrival = max(t.arrival, e.Arrival)
+			if s > newest { // RFC 9002 §5.1: one sample a report, of the newest packet
+				newest, sample = s, now-r.sent-offset
+			}
+		}
+		t.top = max(t.top, s)
+		out = append(out, e)
+	}
+	if sample >= 0 {
+		t.rtt.add(now, sample)
+	}
+	t.silentAt = now
+	t.skip()
+	return t.holes(now, at, out), nil
+}
+
+// Timeout calls holes lost whose reorder window has passed.
+func (t *Tracker) Timeout(now time.Duration, out []Event) []Event {
+	return t.holes(now, 0, out)
+}
+
+// NextTimeout is when Timeout has something to do; 0: never.
+func (t *Tracker) NextTimeout() (at time.Duration) {
+	w := t.ReorderWindow()
+	for s := t.oldest; s < t.top; s++ {
+		if r := t.at(s); r.state == inFlight && r.hole > 0 && (at == 0 || r.hole+w < at) {
+			at = r.hole + w
+		}
+	}
+	return at
+}
+
+// Forget ends the wait for every packet in flight: after an outage nobody knows. They count as lost.
+func (t *Tracker) Forget(now time.Duration, out []Event) []Event {
+	for s := t.oldest; s < t.next; s++ {
+		if r := t.at(s); r.state == inFlight {
+			out = append(out, t.lose(now, s, r))
+		}
+	}
+	t.skip()
+	return out
+}
+
+// holes appends the losses known at now. at is the receiver's clock when it made the newest report, 0: no new report.
+func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
+	w := t.ReorderWindow()
+	for s := t.oldest; s < t.top; s++ {
+		r := t.at(s)
+		if r.state != inFlight {
+			continue
+		}
+		if r.hole == 0 {
+			r.hole = max(now, 1)
+		}
+		if now >= r.hole+w {
+			out = append(out, t.lose(now, s, r))
+		}
+	}
+	// The tail: nothing sent after it has arrived, but it should have been there when the report was made.
+	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence {
+		slack := tailSlack + w + t.rtt.Var()/2
+		for s := max(t.oldest, t.top+1); s < t.next; s++ {
+			r := t.at(s)
+			if r.sent+expected+slack >= at {
+				break
+			}
+			if r.state == inFlight {
+				out = append(out, t.lose(now, s, r))
+			}
+		}
+	}
+	t.skip()
+	return out
+}
+
+// tailSlack is how much later than the slowest recent packet one may be before its absence from a
+// report is a loss: ours, above the 1 ms grain of RFC 8888 offsets at both ends.
+const tailSlack = 3 * time.Millisecond
+
+// tailSilence is how long nothing may have arrived for that to hold: ours, three reports. After it the
+// path has stopped, and what is on it may still come.
+const tailSilence = 60 * time.Millisecond
+
+func (t *Tracker) lose(now time.Duration, s int64, r *record) Event {
+	if r.hole == 0 {
+		r.hole = max(now, 1)
+	}
+	t.settle(r, lost)
+	t.delta.add(now - r.sent - t.rtt.Smoothed())
+	return Event{Sequence: s, Kind: r.kind, Outcome: Lost, Ref: r.ref, Size: int(r.size), Sent: r.sent}
+}
+
+func (t *Tracker) settle(r *record, s state) {
+	r.state = s
+	t.bytes -= int(r.size)
+	t.packets--
+}
+
+func (t *Tracker) skip() {
+	for t.oldest < t.next && t.at(t.oldest).state != inFlight {
+		t.oldest++
+	}
+}
+
+func (t *Tracker) at(s int64) *record { return &t.ring[s&int64(len(t.ring)-1)] }

@@ -1,0 +1,39 @@
+package playout
+
+import "time"
+
+// delayBase is the least one-way delay of the last 25 to 30 s, over six buckets of 5 s (design.md §3),
+// at the unknown offset between the clocks.
+type delayBase struct {
+	buckets [6]time.Duration
+	have    [6]bool
+	current int64
+	low     time.Duration
+}
+
+const bucketLength = 5 * time.Second
+
+func (d *delayBase) add(now, v time.Duration) {
+	n := int64(now / bucketLength)
+	switch {
+	case n-d.current >= int64(len(d.buckets)):
+		d.have = [6]bool{}
+		d.current = n
+	default:
+		for ; d.current < n; d.current++ {
+			d.have[(d.current+1)%6] = false
+		}
+	}
+	i := n % 6
+	if !d.have[i] || v < d.buckets[i] {
+		d.buckets[i], d.have[i] = v, true
+	}
+	found := false
+	for j, have := range d.have {
+		if have && (!found || d.buckets[j] < d.low) {
+			d.low, found = d.buckets[j], true
+		}
+	}
+}
+
+func (d *delayBase) least() time.Duration { return d.low }

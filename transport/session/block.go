@@ -1,0 +1,250 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/fec"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/arq"
+)
+
+// maxBlock cuts key frames in time: a sub-block's feedback runs while the next one is on the wire (design.md §4).
+const maxBlock = 32
+
+// class says how well a block is protected.
+type class uint8
+
+const (
+	classReference class = iota
+	classDroppable
+	classKey
+	classAudio
+)
+
+func classOf(f *transport.Frame) class {
+	switch {
+	case f.Codec.IsAudio():
+		return classAudio
+	case f.Flags.Has(transport.Key) || f.Flags.Has(transport.Config):
+		return classKey
+	case f.Flags.Has(transport.Droppable):
+		return classDroppable
+	}
+	return classReference
+}
+
+// block is a run of media packets that are protected together.
+//
+//	need = count − here − repairs here          symbols the receiver still lacks
+//	lost = need − first sendings in flight      of them, the ones that need an answer
+type block struct {
+	id       int64
+	base     int64
+	count    int
+	class    class
+	capture  time.Duration
+	deadline time.Duration // latest useful time to send
+	end      bool          // its frame ends with it
+	unsent   int           // first sendings that wait for the pacer
+	first    int           // first sendings in flight
+	here     int           // media packets the receiver has
+	repairs  int           // repair symbols it has
+	answers  int           // resends and repairs, also those sent ahead, queued or in flight
+	round    uint8
+	over     bool // complete, or given up
+	touched  bool
+	lastLost bool // the last packet whose fate is known was lost
+}
+
+func (b *block) need() int { return b.count - b.here - b.repairs }
+
+func (s *Sender) block(id int64) *block {
+	if b := &s.blocks[id&(blockRing-1)]; b.id == id {
+		return b
+	}
+	return nil
+}
+
+func (s *Sender) packet(n int64) *mediaPacket { return &s.media[n&int64(len(s.media)-1)] }
+
+// valid reports whether media packet n is still in the send buffer.
+func (s *Sender) valid(n int64) bool {
+	return n >= 0 && n < s.nextMedia && n >= s.nextMedia-int64(len(s.media))
+}
+
+// addBlocks makes blocks of the k packets of a frame and queues them, each with the repairs that go ahead.
+func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c class) {
+	parts := (k + maxBlock - 1) / maxBlock
+	q := queueMedia
+	if c == classAudio {
+		q = queueAudio
+	}
+	for i := range parts {
+		from, to := k*i/parts, k*(i+1)/parts
+		s.nextBlock++ // from 1: a zero block is no block
+		b := &s.blocks[s.nextBlock&(blockRing-1)]
+		*b = block{
+			id: s.nextBlock, base: base + int64(from), count: to - from, class: c, unsent: to - from,
+			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: i == parts-1,
+		}
+		for n := b.base; n < b.base+int64(b.count); n++ {
+			*s.packet(n) = mediaPacket{block: b.id}
+			s.queues[q].push(item{kind: sendSource, ref: n, deadline: b.deadline})
+		}
+		ahead := s.policy.ahead(b.count, s.rounds(now+s.cfg.Controller.PacingRate().Time(to*(s.cfg.MTU+ipUDP)), b), c)
+		for range ahead {
+			if s.queues[q].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline}) {
+				b.answers++
+			}
+		}
+	}
+}
+
+// late is how much sooner than the latency a packet must leave: the queue that stands on the path now, and
+// a millisecond for the grain of our clocks.
+func (s *Sender) late() time.Duration {
+	r := s.tracker.RTT()
+	return time.Millisecond + max(0, r.Smoothed()-max(r.Min(), time.Millisecond))/2
+}
+
+// rounds is how many transmissions are left for b, one at now included: fec.md §4.4.
+func (s *Sender) rounds(now time.Duration, b *block) int {
+	left := b.deadline - now
+	if left < 0 {
+		return 0
+	}
+	return 1 + int(left/s.roundTime())
+}
+
+// roundTime is what one round of recovery takes.
+func (s *Sender) roundTime() time.Duration {
+	r := s.tracker.RTT()
+	return r.Smoothed() + 2*r.Var() + s.tracker.RoundDelay()
+}
+
+// note brings the state of a media packet and of its block up to date.
+func (s *Sender) note(e *arq.Event) {
+	var b *block
+	switch e.Kind {
+	case arq.Source, arq.Resend:
+		if !s.valid(e.Ref) {
+			return
+		}
+		p := s.packet(e.Ref)
+		if b = s.block(p.block); b == nil {
+			return
+		}
+		if e.Outcome != arq.Late {
+			p.flying--
+			if e.Kind == arq.Source {
+				b.first--
+			} else {
+				b.answers--
+			}
+		}
+		if e.Outcome != arq.Lost && !p.here {
+			p.here = true
+			b.here++
+		}
+	case arq.Repair:
+		if b = s.block(e.Ref); b == nil {
+			return
+		}
+		if e.Outcome != arq.Late {
+			b.answers--
+		}
+		if e.Outcome != arq.Lost {
+			b.repairs++
+		}
+	default:
+		return
+	}
+	b.lastLost = e.Outcome == arq.Lost
+	if !b.touched && !b.over {
+		b.touched = true
+		s.touched = append(s.touched, b.id)
+	}
+}
+
+// serveTouched answers the losses of the last events, the most urgent block first.
+func (s *Sender) serveTouched(now time.Duration) {
+	for _, id := range s.touched {
+		if b := s.block(id); b != nil {
+			b.touched = false
+			s.serve(now, b)
+		}
+	}
+	s.touched = s.touched[:0]
+}
+
+// serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
+// which are of use even if the block fails, then repair symbols.
+func (s *Sender) serve(now time.Duration, b *block) {
+	need := b.need()
+	if b.over || need <= 0 {
+		b.over = b.over || b.unsent == 0
+		return
+	}
+	lost := need - b.first - b.unsent
+	if lost <= 0 {
+		return
+	}
+	left := s.rounds(now, b)
+	if left == 0 {
+		s.giveUp(b)
+		return
+	}
+	want := s.policy.answer(lost, left, b) - b.answers
+	if want <= 0 {
+		return
+	}
+	b.round++
+	for n := b.base; n < b.base+int64(b.count) && want > 0; n++ {
+		if p := s.packet(n); p.sent && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
+			if !s.queues[queueRepair].push(item{kind: sendResend, ref: n, deadline: b.deadline, round: b.round}) {
+				return
+			}
+			p.flying++
+			b.answers++
+			want--
+		}
+	}
+	for ; want > 0 && s.repairable(b); want-- {
+		if !s.queues[queueRepair].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline, round: b.round}) {
+			return
+		}
+		b.answers++
+	}
+}
+
+// repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other
+// end's decoder.
+func (s *Sender) repairable(b *block) bool {
+	return b.unsent == 0 && s.encoder.Covers(b.base, b.count) && b.base > s.sentUpTo()-decoderSymbols+fec.MaxCount/2
+}
+
+// sentUpTo is the media sequence number after the newest one on the wire.
+func (s *Sender) sentUpTo() int64 {
+	n := s.nextMedia
+	for _, q := range [...]*queue{&s.queues[queueAudio], &s.queues[queueMedia]} {
+		for i := q.head; i < q.tail; i++ {
+			if it := q.items[i%len(q.items)]; it.kind == sendSource {
+				n = min(n, it.ref)
+				break
+			}
+		}
+	}
+	return n
+}
+
+// giveUp ends the work on a block that can no longer be completed in time.
+func (s *Sender) giveUp(b *block) {
+	if b.over {
+		return
+	}
+	b.over = true
+	if b.class != classDroppable && b.class != classAudio {
+		s.wantKey = true
+	}
+	s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})
+}

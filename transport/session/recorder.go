@@ -1,0 +1,112 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Reporting: issue 4 and design.md §2.
+const (
+	reportInterval = 20 * time.Millisecond
+	reportPackets  = 16
+	reportGap      = 2 * time.Millisecond // least distance of reports on a gap
+	reportHistory  = 100 * time.Millisecond
+	tailIdle       = 4 * time.Millisecond // ours: a frame whose end has not come after this silence is reported on
+	recorderSize   = 1024                 // transport sequence numbers remembered: 2 × MaxMetrics
+)
+
+// recorder is the receiver's memory of arrivals, by transport sequence number.
+type recorder struct {
+	ring    [recorderSize]arrival
+	highest int64 // -1 before the first
+	from    int64 // reports begin here
+	fresh   int   // packets since the last report
+	urgent  bool  // something is missing, or was found
+	open    bool  // the newest frame heard of lacks its end
+	sent    time.Duration
+	heard   time.Duration // newest arrival
+	metrics [wire.MaxMetrics]wire.Metric
+}
+
+type arrival struct {
+	seq  int64
+	at   time.Duration // when it arrived, or when it was missed first
+	ecn  uint8
+	here bool
+}
+
+func newRecorder() *recorder {
+	r := &recorder{highest: -1}
+	for i := range r.ring {
+		r.ring[i].seq = -1
+	}
+	return r
+}
+
+// add notes an arrival and reports whether it is a new one.
+func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
+	if seq <= r.highest-recorderSize {
+		return false
+	}
+	if seq > r.highest {
+		if r.highest >= 0 && seq > r.highest+1 {
+			r.urgent = true
+		}
+		first := max(r.highest+1, seq-recorderSize+1)
+		for s := first; s < seq; s++ {
+			*r.at(s) = arrival{seq: s, at: now}
+		}
+		r.highest = seq
+	} else {
+		if r.at(seq).here {
+			return false
+		}
+		r.urgent = true // a hole is filled
+	}
+	*r.at(seq) = arrival{seq: seq, at: now, ecn: ecn, here: true}
+	r.fresh++
+	r.heard = now
+	return true
+}
+
+func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
+
+// due is when the next report should go; 0: no need for one.
+func (r *recorder) due() time.Duration {
+	if r.highest < 0 {
+		return 0
+	}
+	switch {
+	case r.fresh >= reportPackets:
+		return max(1, r.heard)
+	case r.urgent:
+		return max(1, r.sent+reportGap, r.heard)
+	}
+	at := r.sent + reportInterval
+	if r.fresh > 0 && r.open {
+		at = min(at, max(r.heard+tailIdle, r.sent+reportGap))
+	}
+	if r.fresh == 0 && at > r.heard+reportHistory {
+		return 0
+	}
+	return max(1, at)
+}
+
+// append writes a report about the last reportHistory.
+func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
+	r.from = max(r.from, r.highest+1-wire.MaxMetrics)
+	for r.from < r.highest && r.at(r.from).at < now-reportHistory {
+		r.from++
+	}
+	n := int(r.highest + 1 - r.from)
+	for i := range n {
+		a := r.at(r.from + int64(i))
+		r.metrics[i] = 0
+		if a.here {
+			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
+		}
+	}
+	r.fresh, r.urgent, r.sent = 0, false, now
+	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(r.from), r.metrics[:n], wire.ReportTime(now))
+}

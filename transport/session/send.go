@@ -1,0 +1,260 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/arq"
+	"github.com/fairlead-live/fairlead/transport/srtp"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// paceBurst is how far the pacer may fall behind and catch up at once: quic_cc.md 4.2, slices of 2.5 ms.
+const paceBurst = 2500 * time.Microsecond
+
+// AppendDatagram appends the next datagram to dst, or reports false when nothing may be sent now.
+func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
+	if s.closed {
+		return dst, false
+	}
+	at := s.since(now)
+	s.watch(at)
+	if at < s.pace || at < s.breaker.until() {
+		return dst, false
+	}
+	if s.breaker.pause(at) {
+		return s.keepAlive(dst, at)
+	}
+	s.held = false
+	for q := range s.queues {
+		for {
+			it, ok := s.queues[q].peek()
+			if !ok {
+				break
+			}
+			if it.kind != sendAbandon && s.blocked(at, it) {
+				s.held = true
+				break
+			}
+			s.queues[q].pop()
+			if out, ok := s.build(dst, at, it); ok {
+				return out, true
+			}
+		}
+	}
+	if due := s.probing.due(); due > 0 && at >= due {
+		s.probing.probed()
+		s.stats.Probes++
+		body := wire.AppendProbe(s.header(dst, at), uint32(s.sentUpTo()))
+		return s.finish(dst, body, at, arq.Control, 0), true
+	}
+	return dst, false
+}
+
+// watch does what time alone brings about.
+func (s *Sender) watch(now time.Duration) {
+	s.events = s.tracker.Timeout(now, s.events[:0])
+	if len(s.events) > 0 {
+		s.settle(now)
+	}
+	if s.breaker.minimum(now) && !s.breaker.forgot && s.tracker.PacketsInFlight() > 0 {
+		s.breaker.forgot = true
+		s.events = s.tracker.Forget(now, s.events[:0])
+		s.settle(now)
+	}
+}
+
+// blocked reports whether the inflight cap holds it back. Beyond three intervals and a round trip without feedback,
+// only first sendings go.
+func (s *Sender) blocked(now time.Duration, it item) bool {
+	if s.tracker.BytesInFlight() >= s.cfg.Controller.Window() {
+		return true
+	}
+	return it.kind != sendSource && s.breaker.silent(now, s.tracker.RTT().Smoothed()) && it.round > 0
+}
+
+// pending reports whether something waits that the pacer alone holds back.
+func (s *Sender) pending() bool {
+	for q := range s.queues {
+		if s.queues[q].len() > 0 && (!s.held || q == queueControl) {
+			return true
+		}
+	}
+	return false
+}
+
+// build makes the datagram of an item, or reports false when it is of no use any more.
+func (s *Sender) build(dst []byte, now time.Duration, it item) ([]byte, bool) {
+	switch it.kind {
+	case sendSource:
+		return s.buildSource(dst, now, it)
+	case sendResend:
+		return s.buildResend(dst, now, it)
+	case sendRepair:
+		return s.buildRepair(dst, now, it)
+	}
+	b := s.block(it.ref)
+	if b == nil {
+		return dst, false
+	}
+	body := wire.AppendAbandon(s.header(dst, now), wire.Abandon{Base: uint32(b.base), Count: uint16(b.count)})
+	return s.finish(dst, body, now, arq.Control, 0), true
+}
+
+func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bool) {
+	p := s.packet(it.ref)
+	b := s.block(p.block)
+	if b == nil || !s.valid(it.ref) {
+		return dst, false
+	}
+	b.unsent--
+	p.sent = true
+	if now > b.deadline || b.over {
+		s.giveUp(b)
+		return dst, false
+	}
+	b.first++
+	p.flying++
+	body := append(s.header(dst, now), byte(wire.TypeSource))
+	body = append(body, s.encoder.Payload(it.ref)...)
+	if probes := s.probes(now, b); b.unsent == 0 && b.end && probes > 0 {
+		s.probing.sent(now, probes)
+	}
+	out := s.finish(dst, body, now, arq.Source, it.ref)
+	s.stats.SourceBytes += uint64(len(out) - len(dst))
+	return out, true
+}
+
+// probes is how many probes follow the end of a frame. A lone packet is followed by others soon enough; and where many
+// rounds fit, the receiver's report on a frame without an end, or the next frame, tells as well.
+func (s *Sender) probes(now time.Duration, b *block) int {
+	left, lossy := s.rounds(now, b), s.policy.lossy(now)
+	switch {
+	case b.class == classAudio && b.count == 1, left > 3:
+		return 0
+	case left == 3:
+		return min(1, s.lossyProbes(lossy))
+	}
+	return 1 + s.lossyProbes(lossy)
+}
+
+// answerProbes is how many probes follow what answers a loss.
+func (s *Sender) answerProbes(now time.Duration, b *block) int {
+	if s.rounds(now, b) > 2 {
+		return 1
+	}
+	return 2
+}
+
+func (s *Sender) lossyProbes(lossy bool) int {
+	if lossy {
+		return 1
+	}
+	return 0
+}
+
+func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bool) {
+	p := s.packet(it.ref)
+	b := s.block(p.block)
+	payload := s.encoder.Payload(it.ref)
+	if b == nil || !s.valid(it.ref) {
+		return dst, false
+	}
+	if p.here || b.over || now > b.deadline || payload == nil {
+		p.flying--
+		b.answers--
+		return dst, false
+	}
+	s.stats.Resends++
+	s.probing.sent(now, s.answerProbes(now, b))
+	body := append(append(s.header(dst, now), byte(wire.TypeResend)), payload...)
+	return s.finish(dst, body, now, arq.Resend, it.ref), true
+}
+
+func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bool) {
+	b := s.block(it.ref)
+	if b == nil {
+		return dst, false
+	}
+	if b.need() <= 0 || b.over || now > b.deadline || !s.encoder.Covers(b.base, b.count) {
+		b.answers--
+		return dst, false
+	}
+	r := wire.Repair{
+		Base: uint32(b.base), Count: b.count, Row: s.encoder.NextRow(), Round: it.round,
+		Deadline: uint16(min(1<<16-1, max(0, (b.deadline-now).Milliseconds()))),
+	}
+	switch b.class {
+	case classKey:
+		r.Flags |= wire.RepairKey
+	case classAudio:
+		r.Flags |= wire.RepairAudio
+	}
+	body := wire.AppendRepairHeader(s.header(dst, now), &r)
+	body, ok := s.encoder.AppendRepair(body, b.base, b.count, r.Row)
+	if !ok {
+		b.answers--
+		return dst, false
+	}
+	s.stats.Repairs++
+	s.probing.sent(now, s.answerProbes(now, b))
+	return s.finish(dst, body, now, arq.Repair, b.id), true
+}
+
+// header appends an RTP header.
+func (s *Sender) header(dst []byte, now time.Duration) []byte {
+	return wire.AppendRTP(dst, wire.RTP{
+		Sequence: uint16(s.tracker.Next()), SendTime: uint32(now.Microseconds()), SSRC: s.cfg.ssrc(),
+	})
+}
+
+// finish seals the packet that begins at len(dst) and accounts for it.
+func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, ref int64) []byte {
+	at := len(dst)
+	index := s.tracker.Next()
+	if s.cfg.Seal != nil {
+		sealed, err := s.cfg.Seal.SealRTP(packet, at, index)
+		if err != nil { // the indexes of this key are used up: rekeying was overdue by 2^46 packets
+			s.closed = true
+			return dst
+		}
+		packet = sealed
+	}
+	size := len(packet) - at + ipUDP
+	s.tracker.Sent(now, kind, ref, size)
+	s.cfg.Controller.Sent(now, size)
+	s.breaker.sent(now)
+	s.pace = max(s.pace, now-paceBurst) + s.cfg.Controller.PacingRate().Time(size)
+	s.stats.Datagrams++
+	s.stats.BytesSent += uint64(len(packet) - at)
+	return packet
+}
+
+// keepAlive asks for a sign of life once a second when the path has been silent for five.
+func (s *Sender) keepAlive(dst []byte, now time.Duration) ([]byte, bool) {
+	for q := range s.queues {
+		for s.queues[q].len() > 0 { // what waits is stale by now: give its blocks up as they are met
+			it, _ := s.queues[q].peek()
+			if now <= it.deadline {
+				break
+			}
+			s.queues[q].pop()
+			_, _ = s.build(dst, now, it)
+		}
+	}
+	s.stats.Probes++
+	body := wire.AppendProbe(s.header(dst, now), uint32(s.sentUpTo()))
+	return s.finish(dst, body, now, arq.Control, 0), true
+}
+
+// openError is the drop reason of an error of package srtp.
+func openError(err error) transport.DropReason {
+	switch {
+	case errors.Is(err, srtp.ErrReplayed):
+		return transport.DropReplayed
+	case errors.Is(err, srtp.ErrShort):
+		return transport.DropMalformed
+	}
+	return transport.DropUnauthentic
+}

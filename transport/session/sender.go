@@ -1,0 +1,270 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/fec"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/arq"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Sizes of a sender's state, beside the send buffer (Config.packets() symbols) that holds what may be
+// sent again and what waits for the pacer. Together with the buffer's bookkeeping, under 200 KiB.
+const (
+	trackerPackets = 2048 // transport sequence numbers remembered: 2 s at 1000 packets/s
+	blockRing      = 512  // blocks remembered
+	queueRing      = 4096 // entries a queue of the sender may hold
+)
+
+// Sender turns frames into datagrams. It is owned by one goroutine; it holds no lock.
+type Sender struct {
+	cfg    Config
+	zero   time.Time
+	closed bool
+
+	encoder *fec.Encoder
+	tracker *arq.Tracker
+	events  []arq.Event
+	packets []congestion.Packet // for the controller, reused
+	policy  policy
+
+	media     []mediaPacket
+	nextMedia int64
+	frames    int64
+	blocks    [blockRing]block
+	nextBlock int64
+	touched   []int64 // blocks that a report said something about
+
+	queues  [queues]queue
+	pace    time.Duration // when the pacer lets the next packet go
+	held    bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
+	probing prober
+	breaker breaker
+
+	source  wire.Source
+	symbol  []byte
+	scratch []byte
+	stats   transport.Stats
+	wantKey bool
+}
+
+// mediaPacket is what the sender knows about one media packet.
+type mediaPacket struct {
+	block  int64
+	sent   bool  // its first sending is over
+	here   bool  // the receiver has it
+	flying uint8 // copies in flight or queued
+}
+
+// NewSender makes a sender whose clock's zero is now.
+func NewSender(now time.Time, cfg Config) (*Sender, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	n := cfg.packets()
+	encoder, err := fec.NewEncoder(fec.Config{Symbols: n, SymbolBytes: cfg.symbolBytes()})
+	if err != nil {
+		return nil, fmt.Errorf("session: sender: %w", err)
+	}
+	s := &Sender{cfg: cfg, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
+	s.policy.init(cfg.NoFEC)
+	for i := range s.queues {
+		s.queues[i].items = make([]item, queueRing)
+	}
+	return s, nil
+}
+
+// since is the session's clock.
+func (s *Sender) since(now time.Time) time.Duration { return max(0, now.Sub(s.zero)) }
+
+// Stats returns a snapshot.
+func (s *Sender) Stats() transport.Stats {
+	st := s.stats
+	st.Sent = uint64(s.nextMedia)
+	return st
+}
+
+// Target is what the encoder may make, all tracks together, headers and repairs already taken off.
+func (s *Sender) Target() congestion.Bitrate {
+	share := s.policy.overhead()
+	return congestion.Bitrate(float64(s.cfg.Controller.Target()) / (1 + share) * float64(s.cfg.dataBytes()) / float64(s.cfg.MTU+ipUDP))
+}
+
+// KeyframeWanted reports, once, that a frame others refer to was given up here, so that the encoder
+// should make a key frame.
+func (s *Sender) KeyframeWanted() bool {
+	w := s.wantKey
+	s.wantKey = false
+	return w
+}
+
+// Close ends the session: nothing more is sent.
+func (s *Sender) Close() { s.closed = true }
+
+// WriteFrame takes in a frame. Borrows f and its data. ErrQueueFull: the path carries less than the
+// application makes, and this frame was dropped whole.
+func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
+	if s.closed {
+		return transport.ErrClosed
+	}
+	at := s.since(now)
+	capture := at
+	if !f.Capture.IsZero() {
+		capture = min(at, s.since(f.Capture))
+	}
+	total := len(f.Data) + wire.FrameHeaderSize
+	k := (total + s.cfg.dataBytes() - 1) / s.cfg.dataBytes()
+	if k > len(s.media)/2 {
+		return transport.ErrFrameTooBig
+	}
+	if s.room() < k {
+		if !f.Flags.Has(transport.Droppable) {
+			s.wantKey = true
+		}
+		return transport.ErrQueueFull
+	}
+	class := classOf(f)
+	base := s.nextMedia
+	s.packetize(f, capture, total, k)
+	s.addBlocks(at, capture, base, k, class)
+	s.frames++
+	s.held = false
+	s.stats.FramesSent++
+	return nil
+}
+
+// room is how many more packets fit without pushing out what was never sent.
+func (s *Sender) room() int {
+	first := s.nextMedia
+	for _, q := range [...]*queue{&s.queues[queueAudio], &s.queues[queueMedia]} {
+		if it, ok := q.peek(); ok {
+			first = min(first, it.ref)
+		}
+	}
+	free := len(s.media) - int(s.nextMedia-first)
+	return min(free, queueRing/2-s.queues[queueMedia].len(), queueRing/2-s.queues[queueAudio].len())
+}
+
+// packetize cuts a frame into k equal packets (all of total bytes, the frame header included).
+func (s *Sender) packetize(f *transport.Frame, capture time.Duration, total, k int) {
+	src := &s.source
+	data := f.Data
+	for i := range k {
+		size := total*(i+1)/k - total*i/k
+		*src = wire.Source{Sequence: uint32(s.nextMedia), Track: f.Track, Flags: wireFlags(f.Flags)}
+		if i == 0 {
+			size -= wire.FrameHeaderSize
+			src.Flags |= wire.Start
+			dts := f.DTS.Microseconds()
+			src.Frame = wire.FrameHeader{
+				Codec: uint8(f.Codec), Number: uint16(s.frames), Capture: uint32(capture.Microseconds()),
+				DTS: dts, CTS: int32(max(-1<<23, min(1<<23-1, f.PTS.Microseconds()-dts))),
+			}
+		}
+		if i == k-1 {
+			src.Flags |= wire.End
+			size = len(data)
+		}
+		size = max(0, min(size, len(data)))
+		src.Data, data = data[:size], data[size:]
+		s.symbol = wire.AppendSource(s.symbol[:0], src)
+		s.encoder.Put(s.nextMedia, s.symbol)
+		s.nextMedia++
+	}
+}
+
+func wireFlags(f transport.Flags) (out wire.Flags) {
+	if f.Has(transport.Key) {
+		out |= wire.Key
+	}
+	if f.Has(transport.Droppable) {
+		out |= wire.Droppable
+	}
+	if f.Has(transport.Config) {
+		out |= wire.Config
+	}
+	if f.Has(transport.Discontinuity) {
+		out |= wire.Discontinuity
+	}
+	return out
+}
+
+// HandleDatagram takes in a feedback report. Borrows b.
+func (s *Sender) HandleDatagram(now time.Time, b []byte) {
+	at := s.since(now)
+	s.stats.BytesReceived += uint64(len(b))
+	if !wire.IsRTCP(b) {
+		s.stats.Drops[transport.DropMalformed]++
+		return
+	}
+	if s.cfg.Open != nil {
+		plain, err := s.cfg.Open.OpenRTCP(s.scratch[:0], b)
+		if err != nil {
+			s.stats.Drops[openError(err)]++
+			return
+		}
+		s.scratch, b = plain, plain
+	}
+	f, err := wire.ParseFeedback(b)
+	if err != nil || f.Media>>wire.EpochBits != s.cfg.Tag {
+		s.stats.Drops[transport.DropMalformed]++
+		return
+	}
+	s.events, err = s.tracker.Feedback(at, &f, s.events[:0])
+	if err != nil {
+		s.stats.Drops[transport.DropLyingReport]++
+		return
+	}
+	s.stats.Feedback++
+	s.breaker.heard()
+	s.settle(at)
+}
+
+// settle acts on s.events.
+func (s *Sender) settle(now time.Duration) {
+	s.held = false
+	s.packets = s.packets[:0]
+	for i := range s.events {
+		e := &s.events[i]
+		if e.Outcome != arq.Late {
+			s.packets = append(s.packets, congestion.Packet{
+				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost, CE: e.ECN == 3,
+			})
+		}
+		s.policy.saw(now, e)
+		s.note(e)
+	}
+	if len(s.packets) > 0 {
+		s.cfg.Controller.Feedback(now, s.tracker.RTT().Min(), s.packets)
+	}
+	s.serveTouched(now)
+}
+
+// NextTimeout is when AppendDatagram has something to do if nothing happens before.
+func (s *Sender) NextTimeout() time.Time {
+	if s.closed {
+		return time.Time{}
+	}
+	var at time.Duration
+	earliest := func(t time.Duration) {
+		if t > 0 && (at == 0 || t < at) {
+			at = t
+		}
+	}
+	if s.pending() {
+		earliest(max(1, s.pace, s.breaker.until()))
+	}
+	earliest(s.tracker.NextTimeout())
+	if due := s.probing.due(); due > 0 {
+		earliest(max(due, s.pace, s.breaker.until()))
+	}
+	earliest(s.breaker.due(s.tracker.PacketsInFlight() > 0))
+	if at == 0 {
+		return time.Time{}
+	}
+	return s.zero.Add(at)
+}

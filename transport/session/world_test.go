@@ -1,0 +1,355 @@
+package session
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/srtp"
+)
+
+// world drives one sender and one receiver in virtual time. The same seed gives the same run.
+type world struct {
+	t        testing.TB
+	now      time.Duration
+	tx       *Sender
+	rx       *Receiver
+	up, down path
+	events   delivery
+	n        int
+	seed     uint64
+	rng      *rand.Rand
+
+	source  source
+	written map[uint16]written // by frame number
+	frames  int64
+	got     []gotFrame
+	wire    int // bytes up, IP and UDP included
+	back    int // bytes down
+	buf     []byte
+	onUp    func(b []byte) // sees each datagram the receiver gets
+}
+
+type written struct {
+	capture time.Duration
+	key     bool
+	size    int
+	first   byte
+}
+
+type gotFrame struct {
+	capture, at time.Duration
+	key         bool
+}
+
+// path says when a datagram of size bytes arrives, or that it does not.
+type path interface {
+	admit(now time.Duration, size int) (at time.Duration, ok bool)
+}
+
+type flight struct {
+	at   time.Duration
+	n    int
+	up   bool
+	data []byte
+}
+
+type delivery []flight
+
+func (d delivery) Len() int { return len(d) }
+func (d delivery) Less(i, j int) bool {
+	return d[i].at < d[j].at || d[i].at == d[j].at && d[i].n < d[j].n
+}
+func (d delivery) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
+func (d *delivery) Push(x any)   { *d = append(*d, x.(flight)) }
+func (d *delivery) Pop() any {
+	old := *d
+	x := old[len(old)-1]
+	*d = old[:len(old)-1]
+	return x
+}
+
+// source makes video frames: key every keyEvery frames of keyRatio times the mean, the others with a spread.
+type source struct {
+	bitrate  congestion.Bitrate
+	fps      int
+	keyEvery int
+	keyRatio float64
+	spread   float64 // relative standard deviation of the others
+	data     []byte
+}
+
+func video4M() source {
+	return source{bitrate: 4 * congestion.Mbps, fps: 30, keyEvery: 60, keyRatio: 4, spread: 0.2}
+}
+
+func (s *source) size(rng *rand.Rand, n int64) (size int, key bool) {
+	mean := float64(s.bitrate) / 8 / float64(s.fps)
+	if n%int64(s.keyEvery) == 0 {
+		return int(mean * s.keyRatio), true
+	}
+	rest := mean * (float64(s.keyEvery) - s.keyRatio) / float64(s.keyEvery-1)
+	return max(64, int(rest*(1+s.spread*max(-2, min(2, rng.NormFloat64()))))), false
+}
+
+// line is a link with a rate, a delay and a loss process; the loss comes first, as in bench/netem.
+type line struct {
+	rate  congestion.Bitrate
+	delay time.Duration
+	loss  *gilbert
+	busy  time.Duration
+	dead  func(now time.Duration) bool
+}
+
+func (l *line) admit(now time.Duration, size int) (time.Duration, bool) {
+	if l.dead != nil && l.dead(now) {
+		return 0, false
+	}
+	lost := l.loss.lost(now)
+	l.busy = max(l.busy, now) + l.rate.Time(size)
+	return l.busy + l.delay, !lost
+}
+
+// gilbert loses all in its bad state, whose mean length is burst packets; it steps once a packet, and
+// once a slot of 2.38 ms while idle: the channel of ../shared/limits (fec.md §2.1).
+type gilbert struct {
+	p, burst float64
+	rng      *rand.Rand
+	bad      bool
+	last     time.Duration
+	sent     int
+	gone     int
+}
+
+const channelSlot = 2380 * time.Microsecond
+
+func newGilbert(p, burst float64, seed uint64) *gilbert {
+	g := &gilbert{p: p, burst: burst, rng: rand.New(rand.NewPCG(seed, 77))}
+	g.bad = g.rng.Float64() < p
+	return g
+}
+
+func (g *gilbert) step() {
+	if g.burst == 0 {
+		g.bad = g.rng.Float64() < g.p
+		return
+	}
+	leave := 1 / g.burst
+	if g.bad {
+		g.bad = g.rng.Float64() >= leave
+	} else {
+		g.bad = g.rng.Float64() < leave*g.p/(1-g.p)
+	}
+}
+
+func (g *gilbert) lost(now time.Duration) bool {
+	if g == nil || g.p == 0 {
+		return false
+	}
+	if g.burst > 0 {
+		for range min(1000, int((now-g.last)/channelSlot)-1) {
+			g.step()
+		}
+	}
+	g.last = now
+	g.step()
+	g.sent++
+	if g.bad {
+		g.gone++
+	}
+	return g.bad
+}
+
+var epoch = time.Unix(1_700_000_000, 0)
+
+func masterKeys(n byte) (k srtp.Keys) {
+	for i := range k.Key {
+		k.Key[i] = n + byte(i)
+	}
+	return k
+}
+
+// newWorld makes a world; cfg is for both ends.
+func newWorld(t testing.TB, seed uint64, cfg Config, up, down path, src source) *world {
+	t.Helper()
+	w := &world{t: t, up: up, down: down, seed: seed, source: src, written: map[uint16]written{}, rng: rand.New(rand.NewPCG(seed, 5))}
+	var err error
+	seal := func(n byte) *srtp.Sealer {
+		s, err := srtp.NewSealer(masterKeys(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	open := func(n byte) *srtp.Opener {
+		o := srtp.NewOpener()
+		if err := o.SetKeys(0, masterKeys(n)); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	txc, rxc := cfg, cfg
+	txc.Seal, txc.Open = seal(1), open(2)
+	rxc.Seal, rxc.Open = seal(2), open(1)
+	if w.tx, err = NewSender(epoch, txc); err != nil {
+		t.Fatal(err)
+	}
+	// The receiver's clock is another one: an hour and a bit ahead.
+	if w.rx, err = NewReceiver(epoch.Add(-3601*time.Second), rxc); err != nil {
+		t.Fatal(err)
+	}
+	w.source.data = make([]byte, 1<<20)
+	w.buf = make([]byte, 0, 2048)
+	return w
+}
+
+func (w *world) at() time.Time { return epoch.Add(w.now) }
+
+// run goes on for d of virtual time, writing frames if src is true.
+func (w *world) run(d time.Duration, src bool) {
+	end := w.now + d
+	for {
+		next := end
+		if src {
+			next = min(next, w.frameTime(w.frames))
+		}
+		if len(w.events) > 0 {
+			next = min(next, w.events[0].at)
+		}
+		for _, at := range []time.Time{w.tx.NextTimeout(), w.rx.NextTimeout()} {
+			if !at.IsZero() {
+				next = min(next, at.Sub(epoch))
+			}
+		}
+		if next >= end {
+			w.now = end
+			w.drain()
+			return
+		}
+		if next <= w.now {
+			w.n++
+			if w.n > 200_000 {
+				w.t.Fatalf("seed %d: stuck at %v: tx %v rx %v", w.seed, w.now, w.tx.NextTimeout().Sub(epoch), w.rx.NextTimeout().Sub(epoch))
+			}
+		} else {
+			w.n = 0
+		}
+		w.now = max(w.now, next)
+		if src && w.frameTime(w.frames) <= w.now {
+			w.write()
+		}
+		for len(w.events) > 0 && w.events[0].at <= w.now {
+			f := heap.Pop(&w.events).(flight)
+			if f.up {
+				if w.onUp != nil {
+					w.onUp(f.data)
+				}
+				w.rx.HandleDatagram(w.at(), f.data)
+			} else {
+				w.tx.HandleDatagram(w.at(), f.data)
+			}
+			w.drain()
+		}
+		w.drain()
+	}
+}
+
+func (w *world) frameTime(n int64) time.Duration {
+	return time.Duration(n) * time.Second / time.Duration(w.source.fps)
+}
+
+func (w *world) write() {
+	size, key := w.source.size(w.rng, w.frames)
+	f := transport.Frame{Codec: transport.H264, DTS: w.now, PTS: w.now, Capture: w.at(), Data: w.source.data[:size]}
+	if key {
+		f.Flags |= transport.Key
+	}
+	f.Data[0] = byte(w.frames)
+	number := uint16(w.tx.frames)
+	if err := w.tx.WriteFrame(w.at(), &f); err == nil {
+		w.written[number] = written{capture: w.now, key: key, size: size, first: byte(w.frames)}
+	}
+	w.frames++
+	w.drain()
+}
+
+// drain is the driving rule.
+func (w *world) drain() {
+	for {
+		b, ok := w.tx.AppendDatagram(w.buf[:0], w.at())
+		if !ok {
+			break
+		}
+		if len(b) > w.tx.cfg.MTU {
+			w.t.Fatalf("a datagram of %d bytes", len(b))
+		}
+		w.wire += len(b) + ipUDP
+		w.carry(w.up, b, true)
+	}
+	for {
+		b, ok := w.rx.AppendDatagram(w.buf[:0], w.at())
+		if !ok {
+			break
+		}
+		w.back += len(b) + ipUDP
+		w.carry(w.down, b, false)
+	}
+	for {
+		p, ok := w.rx.PopPayload(w.at())
+		if !ok {
+			break
+		}
+		w.check(&p)
+	}
+}
+
+func (w *world) carry(p path, b []byte, up bool) {
+	at, ok := p.admit(w.now, len(b)+ipUDP)
+	if !ok {
+		return
+	}
+	w.frames += 0
+	f := flight{at: at, n: w.nextFlight(), up: up, data: append([]byte(nil), b...)}
+	heap.Push(&w.events, f)
+}
+
+var flights int
+
+func (w *world) nextFlight() int { flights++; return flights }
+
+// check holds each frame against what was written: in order, not twice, whole.
+func (w *world) check(p *transport.Payload) {
+	at := p.DTS
+	if n := len(w.got); n > 0 && w.got[n-1].capture >= at {
+		w.t.Fatalf("seed %d: frame of %v after that of %v", w.seed, at, w.got[n-1].capture)
+	}
+	w.got = append(w.got, gotFrame{capture: at, at: w.now, key: p.Flags.Has(transport.Key)})
+	n := int64((at*time.Duration(w.source.fps) + time.Second/2) / time.Second)
+	if p.Data[0] != byte(n) {
+		w.t.Fatalf("seed %d: frame %d has the data of another", w.seed, n)
+	}
+	if late := w.now - w.rxDue(p); late > 0 {
+		w.t.Fatalf("seed %d: frame %d released %v after its deadline", w.seed, n, late)
+	}
+}
+
+func (w *world) rxDue(p *transport.Payload) time.Duration { return p.Deadline.Sub(epoch) }
+
+// sum checks the sum rule.
+func (w *world) sum() transport.Stats {
+	w.t.Helper()
+	s := transport.Combine(w.tx.Stats(), w.rx.Stats())
+	if err := s.Check(); err != nil {
+		w.t.Errorf("seed %d: %v", w.seed, err)
+	}
+	return s
+}
+
+func (w *world) String() string {
+	s := transport.Combine(w.tx.Stats(), w.rx.Stats())
+	return fmt.Sprintf("%+v", s)
+}
