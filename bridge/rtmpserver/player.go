@@ -15,6 +15,7 @@ import (
 
 // player is the goroutine that sends one stream to one peer. The connection's reader owns it, starts and stops it.
 type player struct {
+	nc     net.Conn
 	cancel context.CancelFunc
 	done   chan struct{} // err and whole are set
 	gone   chan struct{} // and the reader was woken
@@ -34,6 +35,7 @@ func (p *player) ended() bool {
 // stop ends the goroutine and reports whether the peer is at a message's end.
 func (p *player) stop() bool {
 	p.cancel()
+	_ = p.nc.SetWriteDeadline(time.Now().Add(lingerTime))
 	<-p.gone
 	return p.whole
 }
@@ -57,7 +59,7 @@ func (c *conn) play(ctx context.Context, r *rtmp.Request) error {
 	}
 	c.log.Info("rtmp: playing", "player", r.FlashVersion)
 	ctx, cancel := context.WithCancel(ctx)
-	p := &player{cancel: cancel, done: make(chan struct{}), gone: make(chan struct{})}
+	p := &player{nc: c.nc, cancel: cancel, done: make(chan struct{}), gone: make(chan struct{})}
 	c.player = p
 	c.s.count(func(st *Stats) { st.Players++ })
 	go func() { // waited for in player.stop
@@ -88,6 +90,9 @@ func send(ctx context.Context, nc net.Conn, timeout time.Duration, sub *hub.Subs
 		}
 		out.List = w.AppendFrame(out.List, f, tracks)
 		_ = nc.SetWriteDeadline(time.Now().Add(timeout))
+		if ctx.Err() != nil { // only now: the deadline above may have covered the one that says so
+			return true, context.Cause(ctx)
+		}
 		err = out.Flush()
 		w.Flushed()
 		if err != nil {

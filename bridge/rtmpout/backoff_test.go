@@ -1,0 +1,84 @@
+package rtmpout
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/rtmp"
+)
+
+func TestBackoffByCause(t *testing.T) {
+	var b Backoff
+	b.defaults()
+	var s backoffState
+	for _, step := range []struct {
+		why   string
+		cause Cause
+		live  time.Duration
+		want  time.Duration
+	}{
+		{"first failure: at once", CauseLost, 0, 0},
+		{"then 0.5 s", CauseRefused, 0, 500 * time.Millisecond},
+		{"doubled", CauseRefused, 29 * time.Second, time.Second},
+		{"doubled", CauseTimeout, 0, 2 * time.Second},
+		{"doubled", CauseStalled, 0, 4 * time.Second},
+		{"doubled", CauseRefused, 0, 8 * time.Second},
+		{"at most 15 s", CauseRefused, 0, 15 * time.Second},
+		{"at most 15 s", CauseRefused, 0, 15 * time.Second},
+		{"30 s live forget it all", CauseLost, 30 * time.Second, 0},
+		{"again", CauseLost, 0, 500 * time.Millisecond},
+		{"the key is in use: a second", CauseBadName, 0, time.Second},
+		{"credentials: parked", CauseAuth, 0, time.Minute},
+		{"sent elsewhere: at once", CauseRedirect, 0, 0},
+		{"twice", CauseRedirect, 0, 0},
+		{"three times", CauseRedirect, 0, 0},
+		{"a fourth is a failure", CauseRedirect, 0, time.Second},
+		{"our own wish", CauseRenew, 0, 0},
+		{"and all is forgotten", CauseLost, 0, 0},
+	} {
+		if got := s.next(&b, step.cause, step.live, 0.5); got != step.want {
+			t.Errorf("%s: %v, want %v", step.why, got, step.want)
+		}
+	}
+	s = backoffState{}
+	for i := range 30 {
+		if got := s.next(&b, CauseBadName, 0, 0.5); got != time.Second {
+			t.Errorf("bad name %d: %v, want 1 s", i, got)
+		}
+	}
+	s.next(&b, CauseBadName, 0, 0.5)
+	if got := s.next(&b, CauseBadName, 0, 0.5); got != 500*time.Millisecond {
+		t.Errorf("after 31 bad names: %v, want the usual back-off", got)
+	}
+	s = backoffState{failures: 4}
+	if lo, hi := s.next(&b, CauseLost, 0, 0), (&backoffState{failures: 4}).next(&b, CauseLost, 0, 1); lo != 3200*time.Millisecond || hi != 4800*time.Millisecond {
+		t.Errorf("jitter gives %v to %v, want 4 s ± 20 %%", lo, hi)
+	}
+}
+
+func TestCauses(t *testing.T) {
+	status := func(code, text string) error {
+		return fmt.Errorf("x: %w", &rtmp.StatusError{Code: code, Description: text})
+	}
+	for _, c := range []struct {
+		err  error
+		want Cause
+	}{
+		{status(rtmp.CodePublishBadName, ""), CauseBadName},
+		{status(rtmp.CodePublishDenied, ""), CauseAuth},
+		{status(rtmp.CodePublishRejected, ""), CauseRejected},
+		{&rtmp.StatusError{Redirect: "rtmp://h/a"}, CauseRedirect},
+		{&movedError{}, CauseRedirect},
+		{fmt.Errorf("%w: x", errDial), CauseRefused},
+		{fmt.Errorf("%w: x", errStalled), CauseStalled},
+		{fmt.Errorf("%w: x", rtmp.ErrProtocol), CauseProtocol},
+		{errors.New("anything"), CauseLost},
+		{errStreamEnd, CauseStreamEnd},
+	} {
+		if got := causeOf(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
