@@ -226,7 +226,7 @@ func TestPoissonDeliveries(t *testing.T) {
 // A drought holds packets; the mean share of time held is mean/(every+mean), and nothing is lost.
 func TestDrought(t *testing.T) {
 	var held, longest float64
-	const n = 1_000_000
+	n := 5 * many
 	l := send(Config{Drought: Drought{Every: time.Second, Min: 50 * ms, Max: 150 * ms}, Limit: Limit{Packets: 1 << 20}}, 3, n, 100, ms,
 		func(_ int, now, d time.Duration, f Fate) {
 			if d > now {
@@ -234,7 +234,7 @@ func TestDrought(t *testing.T) {
 			}
 			longest = max(longest, (d-now).Seconds()*1000)
 		})
-	within(t, "share held", held/n, 0.1/1.1, 0.1*0.1/1.1)
+	within(t, "share held", held/float64(n), 0.1/1.1, 2.5*0.1/1.1/math.Sqrt(float64(n)/1100))
 	within(t, "longest", longest, 150, 5)
 	if k := l.Counters(); k.Drops() > 0 {
 		t.Errorf("dropped %v", k.Dropped)

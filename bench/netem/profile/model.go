@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/netem"
@@ -144,6 +145,30 @@ const slotMs = 1000 / slotsPerSecond
 
 // ModelSeed is the seed of every profile's model.
 const ModelSeed = 1
+
+// kept holds the traces that were made: one for each model, for as long as the program runs.
+var kept struct {
+	mu     sync.Mutex // guards traces
+	traces map[Model]*netem.Trace
+}
+
+// made returns the trace of ModelSeed, made once.
+func made(m Model) (*netem.Trace, error) {
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if t := kept.traces[m]; t != nil {
+		return t, nil
+	}
+	t, err := m.Trace(ModelSeed)
+	if err != nil {
+		return nil, err
+	}
+	if kept.traces == nil {
+		kept.traces = map[Model]*netem.Trace{}
+	}
+	kept.traces[m] = t
+	return t, nil
+}
 
 // open says for each millisecond whether it is outside of gaps.
 func (m *Model) open(r *rand.Rand) []bool {

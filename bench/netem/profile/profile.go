@@ -218,7 +218,7 @@ func (src source) trace(name string, models map[string]Model) (t *netem.Trace, r
 	if !hasModel {
 		return nil, false, fmt.Errorf("profile: trace %s: %w (looked for %s)", name, fs.ErrNotExist, strings.Join(tries, ", "))
 	}
-	t, err = model.Trace(ModelSeed)
+	t, err = made(model)
 	if err != nil {
 		return nil, false, fmt.Errorf("profile: trace %s: %w", name, err)
 	}
