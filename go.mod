@@ -8,7 +8,12 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/goccy/go-yaml v1.19.2
+require (
+	github.com/asticode/go-astits v1.16.0
+	github.com/goccy/go-yaml v1.19.2
+)
+
+require github.com/asticode/go-astikit v0.30.0 // indirect
 
 require (
 	github.com/benburkert/openpgp v0.0.0-20160410205803-c2471f86866c // indirect

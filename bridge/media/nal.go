@@ -90,28 +90,32 @@ type AccessUnit struct {
 // dst: where Payload is appended.
 func SplitAccessUnit(dst []byte, codec Codec, nals iter.Seq[[]byte]) AccessUnit {
 	var au AccessUnit
-	au.Reset(dst)
+	au.Reset()
 	for n := range nals {
-		au.Add(codec, n)
+		if au.Add(codec, n) {
+			dst = AppendNAL(dst, n)
+		}
 	}
 	au.End()
+	au.Payload = dst
 	return au
 }
 
-// Reset, Add and End are SplitAccessUnit step by step, for callers that keep au and so allocate nothing:
-// Reset takes the slice to which Payload is appended.
-func (au *AccessUnit) Reset(dst []byte) {
-	*au = AccessUnit{Payload: dst, VPS: au.VPS[:0], SPS: au.SPS[:0], PPS: au.PPS[:0], Flags: Droppable}
+// Reset, Add and End are SplitAccessUnit step by step, for callers that keep au, and so allocate nothing, or make
+// the payload in their own way.
+func (au *AccessUnit) Reset() {
+	*au = AccessUnit{VPS: au.VPS[:0], SPS: au.SPS[:0], PPS: au.PPS[:0], Flags: Droppable}
 }
 
-// Add sorts the next NAL unit in; see SplitAccessUnit for who owns n.
-func (au *AccessUnit) Add(codec Codec, n []byte) {
+// Add sorts the next NAL unit in, and reports whether it belongs into the payload. It keeps n if that is a parameter set.
+func (au *AccessUnit) Add(codec Codec, n []byte) bool {
 	switch {
 	case len(n) == 0:
+		return false
 	case codec == H264:
-		au.Payload = au.addH264(au.Payload, n)
+		return au.addH264(n)
 	default:
-		au.Payload = au.addH265(au.Payload, n)
+		return au.addH265(n)
 	}
 }
 
@@ -122,16 +126,16 @@ func (au *AccessUnit) End() {
 	}
 }
 
-func (au *AccessUnit) addH264(dst, n []byte) []byte {
+func (au *AccessUnit) addH264(n []byte) bool {
 	switch typ := H264NALType(n); typ {
 	case H264NALAUD, H264NALFiller:
-		return dst
+		return false
 	case H264NALSPS:
 		au.SPS = append(au.SPS, n)
-		return dst
+		return false
 	case H264NALPPS:
 		au.PPS = append(au.PPS, n)
-		return dst
+		return false
 	case 1, 2, 3, 4, H264NALIDR: // slices and data partitions
 		au.VCL = true
 		if typ == H264NALIDR {
@@ -141,22 +145,22 @@ func (au *AccessUnit) addH264(dst, n []byte) []byte {
 			au.Flags &^= Droppable
 		}
 	}
-	return AppendNAL(dst, n)
+	return true
 }
 
-func (au *AccessUnit) addH265(dst, n []byte) []byte {
+func (au *AccessUnit) addH265(n []byte) bool {
 	switch typ := H265NALType(n); {
 	case typ == H265NALAUD || typ == H265NALFiller:
-		return dst
+		return false
 	case typ == H265NALVPS:
 		au.VPS = append(au.VPS, n)
-		return dst
+		return false
 	case typ == H265NALSPS:
 		au.SPS = append(au.SPS, n)
-		return dst
+		return false
 	case typ == H265NALPPS:
 		au.PPS = append(au.PPS, n)
-		return dst
+		return false
 	case typ < 32: // VCL
 		au.VCL = true
 		if typ >= H265NALBLAWLP && typ <= H265NALCRA {
@@ -167,5 +171,5 @@ func (au *AccessUnit) addH265(dst, n []byte) []byte {
 			au.Flags &^= Droppable
 		}
 	}
-	return AppendNAL(dst, n)
+	return true
 }

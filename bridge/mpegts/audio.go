@@ -31,7 +31,7 @@ const maxRest = 8194
 // "If a PTS is present it shall refer to the first access unit that commences in this PES packet"
 // (§2.4.3.7). The others follow by sample count at their own rate.
 func (d *Demuxer) audio(s *stream, h pesHeader, whole bool) {
-	b, commence := h.data, 0
+	b, commence := h.packet[h.data:], 0
 	if len(s.rest) > 0 {
 		d.work = append(append(d.work[:0], s.rest...), b...)
 		if f := d.find(s, d.work); f.size <= len(d.work) && (f.size == len(d.work) || d.find(s, d.work[f.size:]).size > 0) {

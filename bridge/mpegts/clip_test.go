@@ -43,7 +43,12 @@ func remux(t testing.TB, nut string, args ...string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out")
 	ffmpeg(t, append(append([]string{"-i", nut, "-c", "copy"}, args...), out)...)
-	b, err := os.ReadFile(out)
+	return readFile(t, out)
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

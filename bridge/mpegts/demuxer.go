@@ -40,7 +40,7 @@ type Demuxer struct {
 	tracks  [maxTracks]track    // by Frame.Track; outlives the PIDs
 
 	clock clock
-	nals  [][]byte    // scratch: NAL units of a picture
+	nals  []span      // scratch: NAL units of a picture
 	units []audioUnit // scratch: frames of an audio PES packet
 	work  []byte      // scratch: an audio PES packet behind the rest of the one before
 	au    media.AccessUnit

@@ -207,13 +207,14 @@ func (d *Demuxer) finish(s *stream, how ending) {
 
 // pesHeader is what a PES packet says of its data.
 type pesHeader struct {
-	data           []byte
-	pts, dts       int64 // 33 bits
+	packet         []byte // all of it
+	data           int    // where its data begin, at least 9
+	pts, dts       int64  // 33 bits
 	hasPTS, hasDTS bool
 	scrambled      bool
 }
 
-// parsePES reads a PES packet (§2.4.3.6); data is a view into b.
+// parsePES reads a PES packet (§2.4.3.6), lent.
 func parsePES(b []byte) (h pesHeader, ok bool) {
 	if len(b) < 9 || b[0] != 0 || b[1] != 0 || b[2] != 1 || b[6]&0xc0 != 0x80 {
 		return h, false
@@ -223,7 +224,7 @@ func parsePES(b []byte) (h pesHeader, ok bool) {
 		return h, false
 	}
 	h.scrambled = b[6]&0x30 != 0
-	h.data = b[n:]
+	h.packet, h.data = b, n
 	switch head := b[9:n]; b[7] >> 6 { // PTS_DTS_flags
 	case 2:
 		if len(head) >= 5 {

@@ -2,26 +2,28 @@ package mpegts
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
 
 // video makes one frame of a PES packet.
 func (d *Demuxer) video(s *stream, h pesHeader) {
-	nals, size, ok := splitAnnexB(d.nals[:0], h.data)
+	nals, ok := splitAnnexB(d.nals[:0], h.packet, h.data)
 	d.nals = nals
 	if !ok {
 		d.drop(DropOversize)
 		s.lost = true
 		return
 	}
-	// The payload leaves with the frame, so it is made to measure; what Config keeps is not in it.
-	d.au.Reset(make([]byte, 0, size))
-	for _, n := range nals {
-		d.au.Add(s.codec, n)
+	d.au.Reset()
+	nals = nals[:0]
+	for _, n := range d.nals {
+		if d.au.Add(s.codec, h.packet[n.from:n.to]) {
+			nals = append(nals, n)
+		}
 	}
 	d.au.End()
-	clear(d.nals)
 	if len(d.au.SPS)+len(d.au.PPS)+len(d.au.VPS) > 0 {
 		s.track.parameters(&d.au)
 	}
@@ -49,9 +51,8 @@ func (d *Demuxer) video(s *stream, h pesHeader) {
 		PTS:     media.FromTicks(pts),
 		Arrival: d.now,
 		Config:  s.track.config,
-		Payload: d.au.Payload,
+		Payload: join(h.packet, nals),
 	})
-	d.au.Payload = nil
 }
 
 // times finds the times of a picture in ticks. DTS without PTS does not exist, PTS alone is both, and
@@ -74,36 +75,61 @@ func (d *Demuxer) times(s *stream, h pesHeader) (dts, pts int64, ok bool) {
 	return dts, pts, true
 }
 
+// span is where a NAL unit lies in a PES packet.
+type span struct{ from, to int }
+
+// join makes the payload, which leaves with the frame and so is made to measure, of NAL units of b; each has its
+// start code before it.
+func join(b []byte, nals []span) []byte {
+	if len(nals) == 1 {
+		// The common case. Copying the start code and more with it, to be overwritten by the length, spares
+		// clearing the memory first. Before the start code there is at least the PES header.
+		n := nals[0]
+		out := append([]byte(nil), b[n.from-4:n.to]...)
+		binary.BigEndian.PutUint32(out, uint32(n.to-n.from))
+		return out
+	}
+	size := 0
+	for _, n := range nals {
+		size += 4 + n.to - n.from
+	}
+	out := make([]byte, 0, size)
+	for _, n := range nals {
+		out = media.AppendNAL(out, b[n.from:n.to])
+	}
+	return out
+}
+
 var startCode = []byte{0, 0, 1}
 
-// splitAnnexB appends the NAL units of a byte stream (ISO 14496-10 annex B) to dst, as views into b, and
-// returns how long they are together with a length of 4 bytes before each; false: more than maxNALs.
+// splitAnnexB appends to dst where the NAL units of the byte stream (ISO 14496-10 annex B) that begins at b[from] lie;
+// false: there are more than maxNALs.
 //
 // Zeros before a start code belong to it or to trailing_zero_8bits: a NAL unit never ends in a zero byte.
-func splitAnnexB(dst [][]byte, b []byte) (nals [][]byte, size int, ok bool) {
-	i := bytes.Index(b, startCode)
+func splitAnnexB(dst []span, b []byte, from int) (nals []span, ok bool) {
+	i := bytes.Index(b[from:], startCode)
 	if i < 0 {
-		return dst, 0, true
+		return dst, true
 	}
-	for b = b[i+3:]; ; {
-		next := bytes.Index(b, startCode)
-		end := next
-		if next < 0 {
-			end = len(b)
+	for from += i + 3; ; {
+		next := bytes.Index(b[from:], startCode)
+		end := len(b)
+		if next >= 0 {
+			end = from + next
 		}
-		for end > 0 && b[end-1] == 0 {
-			end--
+		to := end
+		for to > from && b[to-1] == 0 {
+			to--
 		}
-		if end > 0 {
+		if to > from {
 			if len(dst) == maxNALs {
-				return dst, 0, false
+				return dst, false
 			}
-			dst = append(dst, b[:end:end])
-			size += 4 + end
+			dst = append(dst, span{from, to})
 		}
 		if next < 0 {
-			return dst, size, true
+			return dst, true
 		}
-		b = b[next+3:]
+		from = end + 3
 	}
 }
