@@ -25,13 +25,18 @@ func TestRealStreams(t *testing.T) {
 		{"x264 with B-frames, AAC 44.1 kHz", append(x264[:len(x264):len(x264)], "-bf", "3", "-c:a", "aac", "-ar", "44100"), media.H264, "h264", media.AAC, []string{"-f", "adts"}, true},
 		{"x264 in slices, MP3", append(x264[:len(x264):len(x264)], "-bf", "2", "-slices", "4", "-c:a", "libmp3lame"), media.H264, "h264", media.MP3, []string{"-f", "mp3", "-write_xing", "0", "-id3v2_version", "0"}, true},
 		{"x265, Opus", []string{"-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=30", "-pix_fmt", "yuv420p", "-c:a", "libopus"}, media.H265, "hevc", media.Opus, nil, true},
+		{"AAC in LATM", append(x264[:len(x264):len(x264)], "-bf", "0", "-c:a", "aac"), media.H264, "h264", media.AAC, []string{"-f", "adts"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.long && testing.Short() {
 				t.Skip("long")
 			}
 			nut := encode(t, 3, c.codec...)
-			ts := remux(t, nut, "-f", "mpegts")
+			muxer := []string{"-f", "mpegts"}
+			if c.name == "AAC in LATM" {
+				muxer = append(muxer, "-mpegts_flags", "latm")
+			}
+			ts := remux(t, nut, muxer...)
 			source := nut
 			if c.video == media.H265 { // from NUT, ffmpeg leaves out what stands before the first picture
 				source = filepath.Join(t.TempDir(), "source.ts")

@@ -44,6 +44,10 @@ type stream struct {
 	latmRate int
 }
 
+// trustAfter is how many pictures must have ended in stuffing until a picture that did is taken as whole though what
+// follows is lost. Ours: fewer than for delivering early, because the alternative is to drop it.
+const trustAfter = 3
+
 // ending says what told us that a PES packet is whole.
 type ending uint8
 
@@ -144,6 +148,9 @@ func (d *Demuxer) noEarly(s *stream) {
 
 // damage gives up the PES packet in progress, if any, and remembers that something is missing.
 func (d *Demuxer) damage(s *stream, r DropReason) {
+	if s.open && r == DropDamaged && s.want < 0 && s.stuffing && !s.off && d.cfg.EarlyAfter > 0 && s.proven >= min(d.cfg.EarlyAfter, trustAfter) {
+		d.finish(s, endNext) // what is missing came after its end
+	}
 	if s.open {
 		if s.codec.IsAudio() && r == DropDamaged {
 			if h, ok := parsePES(s.buf); ok {
