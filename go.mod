@@ -10,15 +10,10 @@ require (
 
 require (
 	github.com/asticode/go-astits v1.16.0
-	github.com/bluenviron/gortmplib v1.0.2
 	github.com/goccy/go-yaml v1.19.2
 )
 
-require (
-	github.com/abema/go-mp4 v1.7.1 // indirect
-	github.com/asticode/go-astikit v0.30.0 // indirect
-	github.com/google/uuid v1.6.0 // indirect
-)
+require github.com/asticode/go-astikit v0.30.0 // indirect
 
 require (
 	github.com/benburkert/openpgp v0.0.0-20160410205803-c2471f86866c // indirect

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +16,7 @@ import (
 )
 
 // A Pair is two network namespaces joined by a link that this process carries. Any program, kernel TCP included,
-// crosses it. Its methods may be called from anywhere.
+// crosses it. Its methods may be called from anywhere, Forward before anything crosses.
 type Pair struct {
 	config   Config
 	ns       [2]*namespace
@@ -28,6 +27,7 @@ type Pair struct {
 	pool     pool
 	path     uint32 // of the near side, as last seen
 	state    string // the record's file
+	forwards []*forwarder
 
 	close sync.Once
 	err   error // of Close
@@ -149,7 +149,7 @@ func (p *Pair) Command(side Side, name string, args ...string) *exec.Cmd {
 	if lookErr != nil {
 		cmd.Err = lookErr
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	OwnGroup(cmd)
 	return cmd
 }
 
@@ -188,6 +188,9 @@ func (p *Pair) Close() error {
 }
 
 func (p *Pair) tearDown() error {
+	for _, f := range p.forwards {
+		f.close()
+	}
 	for _, ns := range p.ns {
 		if ns == nil || ns.file == nil {
 			continue

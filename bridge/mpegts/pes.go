@@ -52,10 +52,9 @@ const trustAfter = 3
 type ending uint8
 
 const (
-	endNext     ending = iota + 1 // the next one starts, and no packet is missing in between
-	endLength                     // its header says so
-	endStuffing                   // see Config.EarlyAfter
-	endStream                     // nothing more comes
+	endNext ending = iota + 1
+	endLength
+	endStuffing
 )
 
 // pes takes a packet of an elementary stream.
@@ -79,7 +78,7 @@ func (d *Demuxer) pes(s *stream, p *packet) DropReason {
 	s.cc, s.ccOK = p.cc, true
 
 	if p.start {
-		d.end(s, endNext)
+		d.end(s)
 		s.buf = s.buf[:0]
 		s.sent, s.stuffing, s.want = 0, false, 0
 		if s.open = bytes.HasPrefix(b, []byte{0, 0, 1}) || len(b) < 3 && bytes.HasPrefix([]byte{0, 0, 1}, b); !s.open {
@@ -122,9 +121,9 @@ func (d *Demuxer) pes(s *stream, p *packet) DropReason {
 }
 
 // end ends the PES packet in progress, if any, because another one starts or nothing more comes.
-func (d *Demuxer) end(s *stream, how ending) {
+func (d *Demuxer) end(s *stream) {
 	if s.open {
-		d.finish(s, how)
+		d.finish(s, endNext)
 	}
 }
 
@@ -172,8 +171,6 @@ func (d *Demuxer) finish(s *stream, how ending) {
 	switch {
 	case s.want > 0 && len(b) >= s.want:
 		b = b[:s.want]
-	case s.want > 0 && how == endNext:
-		d.stats.ShortPES++ // nothing is missing, so it is the length that is wrong
 	case s.want >= 0:
 		whole = false
 	}
@@ -189,7 +186,7 @@ func (d *Demuxer) finish(s *stream, how ending) {
 				s.proven++
 			}
 		}
-		if how == endStuffing || how == endLength {
+		if how != endNext {
 			s.sent = how
 		}
 	}

@@ -1,0 +1,68 @@
+// Package cli is the command line of `fairlead bench`: flags, words for people, exit codes.
+//
+//	fairlead bench link PROFILE [flags] -- COMMAND…      run a command behind a bad link
+//	fairlead bench link PROFILE --udp LISTEN=TARGET      the link as a UDP proxy, without privilege
+//	fairlead bench selftest                              how precise the emulated link is on this machine
+//
+// Each sub-command has its own file and its line in the table below. Exit codes: 0 well, 1 it failed, 2 wrong use;
+// link passes on its command's.
+//
+// Left to others: the links (bench/netem, bench/emu) and everything that is measured.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+// A command is one sub-command of `fairlead bench`.
+type command struct {
+	name  string
+	args  string
+	about string
+	run   func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+}
+
+// commands in the order of the help text.
+var commands = []command{
+	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},
+	{"selftest", "[flags]", "measure how precise the emulated link is on this machine", selftestMain},
+}
+
+// Main runs one sub-command: args are what follows `fairlead bench`. It returns the exit code. When ctx ends, the
+// sub-command ends what it started, cleans up and returns.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		usage(stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(stdout)
+		return exitOK
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "fairlead bench: no sub-command %q\n", args[0])
+	usage(stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "usage: fairlead bench COMMAND …\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-9s %-34s %s\n", c.name, c.args, c.about)
+	}
+	fmt.Fprint(w, "\n`fairlead bench COMMAND -h` shows the flags.\n")
+}
