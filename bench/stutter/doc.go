@@ -14,8 +14,8 @@
 //     stands for the frames that would fill it; it breaks references only where the reader saw a loss
 //     (Frame.Discontinuity), because sources with a variable frame rate leave such steps on purpose.
 //   - Start: the player takes the first key frame and starts as soon as the media that has arrived since
-//     reaches the buffer B. The key frame is shown then, and every later frame is due at its distance in
-//     decoding time from it.
+//     reaches the buffer B, or the source's last frame is there. The key frame is shown then, and every later
+//     frame is due at its distance in decoding time from it.
 //   - Show: a decodable frame is shown at its due time, or when it arrives if that is later. Frames that are
 //     not decodable are skipped. There is no speeding up and no jumping ahead.
 //   - Stall: nothing new was shown for more than 100 ms after the due time of the first frame not shown yet.

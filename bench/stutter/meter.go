@@ -62,7 +62,10 @@ func NewMeter(cfg Config) *Meter {
 	}
 	m := &Meter{cfg: cfg, players: make([]player, len(cfg.Buffers)), time: timeline{maxGap: cfg.MaxGap}}
 	for i, b := range cfg.Buffers {
-		m.players[i].buffer = b
+		m.players[i].buffer, m.players[i].last = b, -1
+		if n := int64(len(cfg.Source)); n > 0 {
+			m.players[i].last = m.sourceDTS(n)
+		}
 	}
 	if len(cfg.Source) > 0 {
 		m.begun, m.begin, m.last = true, cfg.Source[0].Capture, cfg.Source[0].Capture

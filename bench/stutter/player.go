@@ -30,6 +30,7 @@ type span struct{ begin, end time.Duration }
 // shows is always the next decodable one, so its future is known up to the newest arrival.
 type player struct {
 	buffer  time.Duration
+	last    time.Duration // decoding time behind the source's last frame; negative: not known
 	keyed   bool          // the first key frame has come
 	first   time.Duration // its decoding time
 	filling []span        // decodable frames before the start
@@ -75,7 +76,8 @@ func (p *player) observe(dts, end time.Duration, decodable, held bool, at time.D
 	if decodable && !held {
 		p.filling = append(p.filling, span{dts, end})
 	}
-	if end-p.first < p.buffer && len(p.filling) < maxFilling {
+	ended := p.last >= 0 && end >= p.last // nothing more will come
+	if end-p.first < p.buffer && !ended && len(p.filling) < maxFilling {
 		return
 	}
 	p.started, p.startAt = true, at
@@ -115,9 +117,8 @@ func (p *player) finish(s Stall) {
 	}
 }
 
-// score closes the books at end, without changing the player. begin: when the first frame could have been seen;
-// last: the decoding time behind the source's last frame, or negative when unknown.
-func (p *player) score(begin, end, last time.Duration) Player {
+// score closes the books at end, without changing the player. begin: when the first frame could have been seen.
+func (p *player) score(begin, end time.Duration) Player {
 	s := Player{Buffer: p.buffer, Started: p.started}
 	if !p.started {
 		s.StartUp = max(0, end-begin)
@@ -127,8 +128,8 @@ func (p *player) score(begin, end, last time.Duration) Player {
 		}
 		return s
 	}
-	if last >= 0 {
-		end = min(end, p.base+last)
+	if p.last >= 0 {
+		end = min(end, p.base+p.last)
 	}
 	s.StartUp = p.startAt - begin
 	s.Watched = max(0, end-p.startAt)

@@ -71,7 +71,7 @@ func slowPlayer(frames []slowFrame, buffer, begin, end, interval int, tail bool)
 		if !s.started {
 			full := false
 			for i := first; i < len(frames); i++ {
-				if here(i, t) && after(i)-frames[first].dts >= buffer {
+				if here(i, t) && (after(i)-frames[first].dts >= buffer || tail && i == len(frames)-1) {
 					full = true
 				}
 			}

@@ -89,12 +89,10 @@ func (m *Meter) Score(end time.Duration) Score {
 		s.Begin = end
 	}
 	s.Expected = s.Frames + s.Missing
-	last := time.Duration(-1)
 	if src := m.cfg.Source; len(src) > 0 {
 		s.Expected = int64(sort.Search(len(src), func(i int) bool { return src[i].Capture > end }))
 		s.Expected = max(s.Expected, m.next)
 		s.Missing = s.Expected - s.Frames
-		last = m.sourceDTS(int64(len(src)))
 	}
 	origin := time.Duration(0)
 	if s.Relative {
@@ -114,7 +112,7 @@ func (m *Meter) Score(end time.Duration) Score {
 		s.WireRatio = float64(m.wire) / float64(s.Bytes)
 	}
 	for i := range m.players {
-		s.Players = append(s.Players, m.players[i].score(s.Begin, end, last))
+		s.Players = append(s.Players, m.players[i].score(s.Begin, end))
 	}
 	return s
 }

@@ -68,7 +68,7 @@ func checkPlayer(t *testing.T, name string, got Player, want slowScore) {
 
 // The incremental meter equals the slow player at the end and at random times on the way, with the source known.
 func TestMeterEqualsSlowPlayerWithSource(t *testing.T) {
-	seeds := uint64(80)
+	seeds := uint64(40)
 	if testing.Short() {
 		seeds = 8
 	}
@@ -111,7 +111,7 @@ func checkScore(t *testing.T, name string, s Score, frames []slowFrame, begin, e
 
 // Without the source's list the meter finds the same stalls from timestamps and the losses the reader saw.
 func TestMeterEqualsSlowPlayerWithoutSource(t *testing.T) {
-	seeds := uint64(150)
+	seeds := uint64(60)
 	if testing.Short() {
 		seeds = 10
 	}
