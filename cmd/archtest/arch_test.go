@@ -40,7 +40,7 @@ var home = map[string][]string{
 	"github.com/asticode/go-astits":        {"none: an oracle in tests"},
 	"golang.org/x/sys":                     {"transport/udp", "bench/emu", "bench/run", "bridge/rtmpout", "bridge/tcp"},
 	"github.com/goccy/go-yaml":             {"bridge/config", "bench/netem/profile", "bench/run", "bench/profile"},
-	"github.com/go-echarts/go-echarts/v2":  {"bench/report"},
+	"gonum.org/v1/plot":                    {"bench/report"},
 }
 
 // impure imports, and the selectors of allowed packages that read a clock or the world.

@@ -1,0 +1,101 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// tableMetrics are the columns of the short tables.
+var tableMetrics = []string{
+	"stall_s_per_100s_b1000", "stall_s_per_100s_b200", "longest_stall_ms_b1000", "never_decodable_percent",
+	"latency_p50_ms", "latency_p99_ms", "d999_ms", "start_up_ms_b200", "media_mbps", "wire_per_media",
+}
+
+// WriteTable writes the summary for a terminal.
+func (r *Report) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	head := []string{"profile", "scheme", "seeds"}
+	for _, n := range tableMetrics {
+		head = append(head, metricByName(n).title)
+	}
+	fmt.Fprintln(t, strings.Join(head, "\t"))
+	for _, l := range r.tableRows() {
+		fmt.Fprintln(t, strings.Join(l, "\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(w, "skipped %s: %s\n", s.Scheme, s.Why)
+	}
+	return nil
+}
+
+// WriteMarkdown writes the same table for a document, and below it how it was made.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	head := []string{"profile", "scheme", "seeds"}
+	for _, n := range tableMetrics {
+		head = append(head, metricByName(n).title)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| %s | |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)+1))
+	for _, l := range r.tableRows() {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(l, " | "))
+	}
+	fmt.Fprintf(&b, "\n%s\n", r.Made.Format(time.DateOnly+" 15:04 UTC"))
+	fmt.Fprintf(&b, "Command: `%s`\n", strings.Join(r.Command, " "))
+	_, err := io.WriteString(w, b.String()+r.provenance()+"\n")
+	return err
+}
+
+// tableRows are the cells of the table as text: profile, scheme, seeds, the metrics, marks.
+func (r *Report) tableRows() [][]string {
+	var out [][]string
+	for _, row := range r.rows() {
+		l := []string{row.profile, row.scheme, fmt.Sprint(len(row.cells))}
+		for _, n := range tableMetrics {
+			m := metricByName(n)
+			l = append(l, m.format(m.estimate(row.cells)))
+		}
+		out = append(out, append(l, row.marks()))
+	}
+	return out
+}
+
+// provenance is one paragraph on what the run was made with.
+func (r *Report) provenance() string {
+	s := r.Settings
+	var b strings.Builder
+	fmt.Fprintf(&b, "%g s of media a cell at %.2f Mbit/s, latency budget %g ms, seeds %v, %d at a time. Clip: %s.\n",
+		s.Seconds, s.MediaBps/1e6, s.LatencyMs, s.Seeds, s.Parallel, s.Clip)
+	fmt.Fprintf(&b, "%s, %s, %d cores, %s, fairlead %s", r.Host.Kernel, r.Host.CPU, r.Host.Cores, r.Host.Go, r.Host.Fairlead)
+	for _, p := range sortedKeys(r.Host.Programs) {
+		fmt.Fprintf(&b, ", %s %s", p, r.Host.Programs[p])
+	}
+	b.WriteString(".\n")
+	if r.Partial {
+		b.WriteString("Partial: the run was interrupted.\n")
+	}
+	return b.String()
+}
+
+// Line is a finished cell for a terminal.
+func (c *Cell) Line() string {
+	p := player(c, 1000)
+	stall := fmt.Sprintf("stalled %.1f s per 100 s (%d stalls)", p.StallSecPer100s, p.Stalls)
+	if !p.Started {
+		stall = "never started"
+	}
+	s := fmt.Sprintf("%-16s %-12s seed %d  %s  latency p50 %.0f p99 %.0f ms  never shown %.2f %%",
+		c.Profile, c.Scheme, c.Seed, stall, c.Score.LatencyP50, c.Score.LatencyP99, c.Score.NeverPercent)
+	if len(c.Noisy) > 0 {
+		s += "  noisy"
+	}
+	if c.Error != "" {
+		s += "  failed: " + c.Error
+	}
+	return s
+}
