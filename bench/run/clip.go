@@ -1,0 +1,232 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bench/watch"
+	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
+)
+
+// ErrClip is wrapped where a clip cannot be used.
+var ErrClip = errors.New("run: unusable clip")
+
+// Clip is the media every scheme is given. It is immutable.
+type Clip struct {
+	Frames []stutter.Frame // the pictures in decoding order; Capture since the clip's start
+	Sound  []time.Duration // capture times of the audio frames
+	Bytes  int64           // of media, both tracks
+
+	media  []clipFrame // both tracks in the order of the stream
+	pieces []piece
+	bySum  map[uint64]int64 // hash of a picture's slices → index in Frames
+}
+
+// piece is a run of transport packets that leave the source at one time.
+type piece struct {
+	at   time.Duration
+	data []byte
+}
+
+// MakeClip has ffmpeg make a clip, or takes the one it made before: H.264 of the given bitrate (30 frames a second, a key
+// frame every 2 s, no B-frames, noise so that the rate is filled) and AAC of 128 kbit/s. It is kept in the user's cache
+// folder, named by what it depends on.
+func MakeClip(ctx context.Context, d time.Duration, bps int64) (string, error) {
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return "", fmt.Errorf("run: a clip is made by ffmpeg, or given with --clip: %w", err)
+	}
+	args := clipArguments(d, bps)
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir()
+	}
+	dir := filepath.Join(base, "fairlead-bench")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("run: %w", err)
+	}
+	key := sha256.Sum256(fmt.Append(nil, version(ffmpeg), args))
+	path := filepath.Join(dir, fmt.Sprintf("clip-%x.ts", key[:8]))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	half := fmt.Sprintf("%s.%d", path, os.Getpid())
+	defer os.Remove(half)
+	cmd := exec.CommandContext(ctx, ffmpeg, append(args, half)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("run: ffmpeg makes the clip: %w: %s", err, out)
+	}
+	if err := os.Rename(half, path); err != nil {
+		return "", fmt.Errorf("run: %w", err)
+	}
+	return path, nil
+}
+
+func clipArguments(d time.Duration, bps int64) []string {
+	rate := fmt.Sprint(bps)
+	return []string{
+		"-v", "error", "-nostdin", "-y",
+		"-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-f", "lavfi", "-i", "sine=1000:sample_rate=48000",
+		"-vf", "noise=alls=40:allf=t", "-pix_fmt", "yuv420p",
+		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-threads", "1",
+		"-b:v", rate, "-maxrate", rate, "-bufsize", fmt.Sprint(bps / 4), "-g", "60", "-keyint_min", "60", "-sc_threshold", "0", "-bf", "0",
+		"-c:a", "aac", "-b:a", "128k", "-ac", "2",
+		"-t", fmt.Sprintf("%.3f", d.Seconds()), "-muxdelay", "0", "-muxpreload", "0",
+		// One audio frame to a PES packet and lengths in the headers: no receiver has to wait for the next packet.
+		"-pes_payload_size", "0", "-omit_video_pes_length", "0", "-f", "mpegts",
+	}
+}
+
+// ReadClip reads a transport stream with one picture track and takes what its first d holds; 0: all.
+func ReadClip(path string, d time.Duration) (*Clip, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	return NewClip(b, d)
+}
+
+// NewClip makes a clip of a transport stream; it takes b.
+func NewClip(b []byte, d time.Duration) (*Clip, error) {
+	c := &Clip{bySum: map[uint64]int64{}}
+	zero, err := c.cut(b, d)
+	if err != nil {
+		return nil, err
+	}
+	demuxer := mpegts.NewDemuxer(mpegts.Config{EarlyAfter: -1})
+	for _, p := range c.pieces {
+		demuxer.Write(time.Time{}, p.data)
+	}
+	demuxer.Flush()
+	for f, ok := demuxer.Next(); ok; f, ok = demuxer.Next() {
+		c.Bytes += int64(len(f.Payload))
+		c.media = append(c.media, clipFrame{max(0, f.DTS-zero), f})
+		if !f.Codec.IsVideo() {
+			c.Sound = append(c.Sound, f.DTS-zero)
+			continue
+		}
+		s := watch.FrameOf(f)
+		s.Seq, s.Capture = int64(len(c.Frames)), max(0, f.DTS-zero)
+		c.Frames = append(c.Frames, s)
+		if sum := sumOf(f); sum != 0 {
+			c.bySum[sum] = s.Seq
+		}
+	}
+	slices.SortStableFunc(c.media, func(a, b clipFrame) int { return cmp.Compare(a.at, b.at) })
+	switch {
+	case len(c.Frames) == 0:
+		return nil, fmt.Errorf("%w: no pictures", ErrClip)
+	case !c.Frames[0].Key:
+		return nil, fmt.Errorf("%w: the first picture is not a key frame", ErrClip)
+	case len(c.bySum) < len(c.Frames):
+		return nil, fmt.Errorf("%w: %d of %d pictures are not unique, so they cannot be told apart",
+			ErrClip, len(c.Frames)-len(c.bySum), len(c.Frames))
+	}
+	return c, nil
+}
+
+// Duration is from the first picture's capture to one interval behind the last one's.
+func (c *Clip) Duration() time.Duration {
+	n := len(c.Frames)
+	if n < 2 {
+		return time.Second / 30
+	}
+	return c.Frames[n-1].Capture + (c.Frames[n-1].Capture - c.Frames[n-2].Capture)
+}
+
+// Find returns which picture f is; −1: not one of the clip's, or damaged.
+func (c *Clip) Find(f *media.Frame) int64 {
+	if i, ok := c.bySum[sumOf(f)]; ok {
+		return i
+	}
+	return -1
+}
+
+// sumOf hashes the slices of a picture, which no remuxer touches.
+func sumOf(f *media.Frame) uint64 {
+	h := fnv.New64a()
+	any := false
+	for n := range media.NALs(f.Payload) {
+		if len(n) == 0 || f.Codec == media.H264 && media.H264NALType(n) > media.H264NALIDR || f.Codec == media.H265 && media.H265NALType(n) >= 32 {
+			continue
+		}
+		_, _ = h.Write(n)
+		any = true
+	}
+	if !any {
+		return 0
+	}
+	return h.Sum64()
+}
+
+// cut sorts the packets into pieces by the time they leave, and returns the time of the first picture. The tables in
+// front leave with the first frame.
+func (c *Clip) cut(b []byte, d time.Duration) (zero time.Duration, err error) {
+	if len(b) < mpegts.PacketSize || len(b)%mpegts.PacketSize != 0 {
+		return 0, fmt.Errorf("%w: %d bytes are not a row of transport packets", ErrClip, len(b))
+	}
+	begun := false
+	now := time.Duration(0)
+	for len(b) > 0 {
+		p := b[:mpegts.PacketSize]
+		if p[0] != 0x47 {
+			return 0, fmt.Errorf("%w: a transport packet begins with %#x", ErrClip, p[0])
+		}
+		if dts, video, ok := startOf(p); ok {
+			if video && !begun {
+				begun, zero = true, dts
+			}
+			if begun {
+				now = max(now, dts-zero)
+			}
+		}
+		if d > 0 && now >= d {
+			break
+		}
+		if n := len(c.pieces); n > 0 && c.pieces[n-1].at == now {
+			last := &c.pieces[n-1]
+			last.data = last.data[:len(last.data)+len(p)] // the packets lie behind each other in b
+		} else {
+			c.pieces = append(c.pieces, piece{now, p})
+		}
+		b = b[mpegts.PacketSize:]
+	}
+	if !begun {
+		return 0, fmt.Errorf("%w: no picture with a time", ErrClip)
+	}
+	return zero, nil
+}
+
+// startOf returns the decoding time of the PES packet that begins in transport packet p (ISO 13818-1 §2.4.3).
+func startOf(p []byte) (dts time.Duration, video, ok bool) {
+	if p[1]&0x40 == 0 || p[3]&0x10 == 0 {
+		return 0, false, false
+	}
+	h := p[4:]
+	if p[3]&0x20 != 0 {
+		if int(h[0])+1 >= len(h) {
+			return 0, false, false
+		}
+		h = h[int(h[0])+1:]
+	}
+	if len(h) < 19 || h[0] != 0 || h[1] != 0 || h[2] != 1 || h[7]&0x80 == 0 {
+		return 0, false, false
+	}
+	t := h[9:]
+	if h[7]&0x40 != 0 {
+		t = h[14:]
+	}
+	ticks := int64(t[0]>>1&7)<<30 | int64(t[1])<<22 | int64(t[2]>>1)<<15 | int64(t[3])<<7 | int64(t[4]>>1)
+	return media.FromTicks(ticks), h[3]&0xf0 == 0xe0, true
+}

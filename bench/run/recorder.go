@@ -1,0 +1,137 @@
+package run
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/emu"
+	"github.com/fairlead-live/fairlead/bench/report"
+	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bench/watch"
+	"github.com/fairlead-live/fairlead/bridge/media"
+)
+
+// step of a timeline.
+const step = 100 * time.Millisecond
+
+// recorder collects what comes out of a cell.
+type recorder struct {
+	start    time.Time
+	source   []stutter.Frame
+	clip     *Clip
+	complete chan struct{} // closed when the last frame of the source has come
+
+	mu      sync.Mutex // guards the rest
+	meter   *stutter.Meter
+	ended   bool
+	sound   int
+	media   []float64 // bits that came in a step
+	latency []float64 // ms, −1: no frame
+	sent    []float64 // bits on the link, as sampled
+	lost    []float64
+}
+
+func newRecorder(start time.Time, source []stutter.Frame, clip *Clip) *recorder {
+	return &recorder{
+		start: start, source: source, clip: clip, complete: make(chan struct{}),
+		meter: stutter.NewMeter(stutter.Config{Source: source}),
+	}
+}
+
+// frame takes one frame that came out.
+func (r *recorder) frame(f *media.Frame) {
+	at := f.Arrival.Sub(r.start)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !f.Codec.IsVideo() {
+		r.sound++
+		return
+	}
+	s := watch.FrameOf(f)
+	if s.Seq = r.clip.Find(f); s.Seq >= int64(len(r.source)) {
+		return // of the part that is sent behind
+	}
+	r.meter.Observe(s, at)
+	i := int(max(0, at) / step)
+	r.media = grow(r.media, i, 0)
+	r.latency = grow(r.latency, i, -1)
+	r.media[i] += float64(8 * s.Size)
+	if s.Seq < 0 {
+		return
+	}
+	r.latency[i] = max(r.latency[i], float64(at-r.source[s.Seq].Capture)/float64(time.Millisecond))
+	if s.Seq == int64(len(r.source))-1 && !r.ended {
+		r.ended = true
+		close(r.complete)
+	}
+}
+
+// sample reads the link's counters once a step until ctx ends.
+func (r *recorder) sample(ctx context.Context, pair *emu.Pair) {
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	var bytes, lost uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			up, _ := pair.Counters()
+			i := int(now.Sub(r.start)/step) - 1 // what happened in the step that ends now
+			r.mu.Lock()
+			if i >= 0 {
+				r.sent, r.lost = grow(r.sent, i, 0), grow(r.lost, i, 0)
+				r.sent[i] += float64(8 * (up.AdmittedBytes - bytes))
+				r.lost[i] += float64(up.Drops() - lost)
+			}
+			bytes, lost = up.AdmittedBytes, up.Drops()
+			r.mu.Unlock()
+		}
+	}
+}
+
+func grow(s []float64, i int, fill float64) []float64 {
+	for len(s) <= i {
+		s = append(s, fill)
+	}
+	return s
+}
+
+// finish writes the score and the timeline into out. end is since the start; the cell's wire bytes are in out.Up.
+func (r *recorder) finish(out *report.Cell, end time.Duration, c *cell) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.meter.AddWire(int64(out.Up.Bytes))
+	score := r.meter.Score(end)
+	out.Score = score.Summary()
+	// The bitrate over the time in which the media was made: what is waited for at the end is not part of it.
+	out.Score.MediaBps = float64(score.Bytes) * 8 / c.media.Seconds()
+	out.Sound = report.Sound{Expected: c.clip.soundUpTo(c.media), Arrived: min(r.sound, c.clip.soundUpTo(c.media))}
+	n := int(end / step)
+	perSecond := float64(time.Second / step)
+	out.Timeline = &report.Timeline{
+		StepMs: float64(step / time.Millisecond), CapacityBps: capacity(c.profile.Up, c.seed, n),
+		SentBps: scaled(r.sent, n, perSecond, 0), ArrivedBps: scaled(r.media, n, perSecond, 0),
+		LatencyMs: scaled(r.latency, n, 1, -1), Lost: scaled(r.lost, n, 1, 0),
+	}
+}
+
+func scaled(s []float64, n int, by, fill float64) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		if out[i] = fill; i < len(s) {
+			if out[i] = s[i]; s[i] != -1 {
+				out[i] *= by
+			}
+		}
+	}
+	return out
+}
+
+func wireOf(c emu.Counters) report.Wire {
+	return report.Wire{
+		Packets: c.Admitted, Bytes: c.AdmittedBytes, Delivered: c.Delivered, Lost: c.Drops(),
+		LateP99Ms: float64(c.LateP99) / float64(time.Millisecond),
+	}
+}

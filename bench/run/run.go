@@ -1,0 +1,197 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/report"
+)
+
+// ErrPlan is wrapped by every complaint about a plan.
+var ErrPlan = errors.New("run: bad plan")
+
+// Plan is what to run.
+type Plan struct {
+	Profiles []Profile
+	Schemes  []*Scheme
+	Seeds    []uint64
+	Duration time.Duration // of media in each cell
+	Latency  time.Duration // the budget of every scheme that has one
+	Rate     int64         // bits/s of the clip's pictures, where Clip is ""
+	Clip     string        // a transport stream; "": made by ffmpeg
+	Parallel int           // cells at a time; 0: one
+	Command  []string      // for the report
+
+	// Progress is told when a cell is over, with the report so far, which it borrows; nil: nobody is. One call at a time.
+	Progress func(Progress)
+}
+
+// Progress of a run.
+type Progress struct {
+	Done, Total int
+	Left        time.Duration // estimated; 0 before the first cell is over
+	Last        *report.Cell
+	Report      *report.Report
+}
+
+// Validate names what makes no sense.
+func (p *Plan) Validate() error {
+	switch {
+	case len(p.Profiles) == 0:
+		return fmt.Errorf("%w: no profile", ErrPlan)
+	case len(p.Schemes) == 0:
+		return fmt.Errorf("%w: no scheme", ErrPlan)
+	case len(p.Seeds) == 0:
+		return fmt.Errorf("%w: no seed", ErrPlan)
+	case p.Duration < time.Second || p.Duration > time.Hour:
+		return fmt.Errorf("%w: duration %v is not between 1s and 1h", ErrPlan, p.Duration)
+	case p.Latency < 20*time.Millisecond || p.Latency > 30*time.Second:
+		return fmt.Errorf("%w: latency %v is not between 20ms and 30s", ErrPlan, p.Latency)
+	case p.Clip == "" && (p.Rate < 100_000 || p.Rate > 100_000_000):
+		return fmt.Errorf("%w: rate %d is not between 100 kbit/s and 100 Mbit/s", ErrPlan, p.Rate)
+	case p.Parallel < 0 || p.Parallel > 64:
+		return fmt.Errorf("%w: %d cells at a time", ErrPlan, p.Parallel)
+	}
+	return nil
+}
+
+// Run plays the whole matrix. It returns the report also with an error: what had been done by then, marked Partial.
+//
+// Goroutines: Parallel workers and the control stream's, all gone when Run returns.
+func (p *Plan) Run(ctx context.Context) (*report.Report, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	r := &report.Report{Format: report.Format, Made: time.Now().UTC(), Partial: true, Command: p.Command}
+	var schemes []*Scheme
+	for _, s := range p.Schemes {
+		if why := s.Missing(); why != "" {
+			r.Skipped = append(r.Skipped, report.Skipped{Scheme: s.Name, Why: why + " is not here"})
+			continue
+		}
+		schemes = append(schemes, s)
+		r.Schemes = append(r.Schemes, report.Scheme{Name: s.Name, Group: s.Group, Title: s.Title, Notes: s.Notes})
+	}
+	for _, l := range p.Profiles {
+		r.Profiles = append(r.Profiles, report.Profile{Name: l.Name, Title: l.Title})
+	}
+	r.Host = host(schemes)
+	if len(schemes) == 0 {
+		return r, fmt.Errorf("%w: the programs of every scheme are missing", ErrPlan)
+	}
+	clip, err := p.readClip(ctx)
+	if err != nil {
+		return r, err
+	}
+	workers := max(1, p.Parallel)
+	r.Settings = report.Settings{
+		Seconds: p.Duration.Seconds(), LatencyMs: float64(p.Latency.Milliseconds()), Seeds: p.Seeds, Parallel: workers, Clip: p.clipName(),
+		MediaBps: float64(clip.Bytes) * 8 / clip.Duration().Seconds(),
+	}
+	control, err := newControl(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer control.close()
+	m := &matrix{plan: p, report: r, began: time.Now(), total: len(p.Profiles) * len(schemes) * len(p.Seeds)}
+	err = m.run(ctx, schemes, clip, control, workers)
+	r.Partial = len(r.Cells) < m.total
+	return r, err
+}
+
+func (p *Plan) clipName() string {
+	if p.Clip != "" {
+		return p.Clip
+	}
+	return fmt.Sprintf("ffmpeg testsrc2 with noise, H.264 %g Mbit/s, 30 frames/s, GOP 2 s, and AAC", float64(p.Rate)/1e6)
+}
+
+func (p *Plan) readClip(ctx context.Context) (*Clip, error) {
+	path := p.Clip
+	if path == "" {
+		var err error
+		if path, err = MakeClip(ctx, p.Duration+2*runOut, p.Rate); err != nil {
+			return nil, err
+		}
+	}
+	clip, err := ReadClip(path, p.Duration+runOut)
+	if err == nil && clip.Duration() < p.Duration {
+		err = fmt.Errorf("%w: %s is %v long, the run is to be %v", ErrClip, path, clip.Duration().Round(time.Millisecond), p.Duration)
+	}
+	return clip, err
+}
+
+// matrix is a run in progress.
+type matrix struct {
+	plan  *Plan
+	total int
+	began time.Time
+
+	mu     sync.Mutex // guards report.Cells and calls of Progress
+	report *report.Report
+}
+
+// run gives the cells to workers: seed by seed, so that an interrupted run has whole seeds.
+func (m *matrix) run(ctx context.Context, schemes []*Scheme, clip *Clip, control *control, workers int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan *cell)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for c := range work {
+				out, err := c.run(ctx, control)
+				if err != nil {
+					if ctx.Err() != nil {
+						return
+					}
+					out = &report.Cell{Profile: c.profile.Name, Scheme: c.scheme.Name, Seed: c.seed, Error: err.Error()}
+					out.Score = nothing(clip.upTo(m.plan.Duration), m.plan.Duration)
+				}
+				m.add(out)
+			}
+		})
+	}
+	for _, seed := range m.plan.Seeds {
+		for _, profile := range m.plan.Profiles {
+			for _, s := range schemes {
+				c := &cell{scheme: s, profile: profile, seed: seed, clip: clip, media: m.plan.Duration, latency: m.plan.Latency}
+				select {
+				case work <- c:
+				case <-ctx.Done():
+				}
+			}
+		}
+	}
+	close(work)
+	wg.Wait()
+	m.sort(schemes)
+	return context.Cause(ctx)
+}
+
+func (m *matrix) add(c *report.Cell) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.report.Cells = append(m.report.Cells, *c)
+	if m.plan.Progress == nil {
+		return
+	}
+	done := len(m.report.Cells)
+	left := time.Since(m.began) * time.Duration(m.total-done) / time.Duration(done)
+	m.plan.Progress(Progress{Done: done, Total: m.total, Left: left, Last: c, Report: m.report})
+}
+
+// sort brings the cells into the order they were asked for.
+func (m *matrix) sort(schemes []*Scheme) {
+	rank := func(c *report.Cell) int {
+		p := slices.IndexFunc(m.plan.Profiles, func(p Profile) bool { return p.Name == c.Profile })
+		s := slices.IndexFunc(schemes, func(s *Scheme) bool { return s.Name == c.Scheme })
+		k := slices.Index(m.plan.Seeds, c.Seed)
+		return (p*len(schemes)+s)*len(m.plan.Seeds) + k
+	}
+	slices.SortStableFunc(m.report.Cells, func(a, b report.Cell) int { return rank(&a) - rank(&b) })
+}

@@ -1,0 +1,329 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bench/netem"
+	"github.com/fairlead-live/fairlead/bench/report"
+)
+
+// clip returns the transport stream that tests share, made once.
+var clip = sync.OnceValues(func() (string, error) {
+	return MakeClip(context.Background(), 4*time.Second, 1_000_000)
+})
+
+func testClip(t testing.TB, d time.Duration) *Clip {
+	t.Helper()
+	need.Program(t, "ffmpeg")
+	path, err := clip()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ReadClip(path, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// root skips where links cannot be made, and gives the test a temporary folder of its own.
+func root(t *testing.T) {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir()) // nothingLeft looks there
+	if os.Geteuid() != 0 {
+		need.Missing(t, "namespace links need root")
+	}
+	if testing.Short() {
+		t.Skip("real programs over real time: not in -short")
+	}
+}
+
+func TestClipKnowsItsFrames(t *testing.T) {
+	c := testClip(t, 2*time.Second)
+	if len(c.Frames) != 60 || !c.Frames[0].Key || c.Frames[1].Key || c.Frames[0].Capture != 0 {
+		t.Fatalf("%d frames, first %+v", len(c.Frames), c.Frames[0])
+	}
+	if d := c.Duration() - 2*time.Second; d < -time.Millisecond || d > time.Millisecond {
+		t.Errorf("Duration = %v, want 2s", c.Duration())
+	}
+	if n := c.soundUpTo(time.Second); n < 45 || n > 49 { // 48000/1024
+		t.Errorf("%d audio frames in the first second, want about 47", n)
+	}
+	for _, f := range c.media {
+		if f.frame.Codec.IsVideo() && c.Find(f.frame) < 0 {
+			t.Fatal("a picture of the clip is not found in it")
+		}
+		damaged := *f.frame
+		damaged.Payload = bytes.Clone(f.frame.Payload)
+		damaged.Payload[len(damaged.Payload)-1] ^= 1
+		if damaged.Codec.IsVideo() && c.Find(&damaged) >= 0 {
+			t.Fatal("a damaged picture is taken for a whole one")
+		}
+	}
+	last := time.Duration(-1)
+	var all []byte
+	for _, p := range c.pieces {
+		if p.at <= last {
+			t.Fatalf("piece at %v behind %v", p.at, last)
+		}
+		last, all = p.at, append(all, p.data...)
+	}
+	path, _ := clip()
+	if b, _ := os.ReadFile(path); !bytes.HasPrefix(b, all) {
+		t.Error("the pieces are not the clip's bytes")
+	}
+}
+
+func TestClipRefuses(t *testing.T) {
+	null := append([]byte{0x47, 0x1f, 0xff, 0x10}, make([]byte, 184)...)
+	for why, b := range map[string][]byte{
+		"empty":           nil,
+		"half a packet":   null[:100],
+		"no sync byte":    make([]byte, 188),
+		"nothing inside":  null,
+		"garbage at last": append(bytes.Clone(null), make([]byte, 188)...),
+	} {
+		if _, err := NewClip(b, 0); !errors.Is(err, ErrClip) {
+			t.Errorf("%s: %v, want ErrClip", why, err)
+		}
+	}
+}
+
+func FuzzClip(f *testing.F) {
+	null := append([]byte{0x47, 0x1f, 0xff, 0x10}, make([]byte, 184)...)
+	f.Add(null)
+	pes := append([]byte{0x47, 0x41, 0x00, 0x30, 1, 0, 0, 0, 1, 0xe0, 0, 0, 0x80, 0xc0, 10, 0x31, 0, 1, 0, 1, 0x11, 0, 1, 0, 1}, make([]byte, 163)...)
+	f.Add(append(pes, null...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := NewClip(b, 0)
+		if err == nil && len(c.Frames) == 0 {
+			t.Error("a clip without frames")
+		}
+	})
+}
+
+func TestShippedSchemes(t *testing.T) {
+	all, err := Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+		if s.Group == "" || s.Title == "" || len(s.Needs) == 0 {
+			t.Errorf("%s: no group, title or needs", s.Name)
+		}
+	}
+	for _, want := range []string{"rtmp-cubic", "rtmp-bbr", "srt", "srt-fec", "rist"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no scheme %s in %v", want, names)
+		}
+	}
+	some, err := Choose([]string{"rist", "rtmp", "rist"})
+	if err != nil || len(some) != 3 || some[0].Name != "rist" {
+		t.Errorf("Choose: %d schemes, %v", len(some), err)
+	}
+	if _, err := Choose([]string{"quic-of-tomorrow"}); !errors.Is(err, ErrScheme) {
+		t.Errorf("got %v, want ErrScheme", err)
+	}
+}
+
+func TestSchemeRefuses(t *testing.T) {
+	const good = "name: x\nsender: [[cat]]\nmedia_in: stdin\nmedia_out: udp://127.0.0.1:1\n"
+	if _, err := ParseScheme([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ yaml, says string }{
+		{"name: [", "1"},
+		{good + "colour: red\n", "colour"},
+		{strings.Replace(good, "name: x", "name: X Y", 1), "name"},
+		{strings.Replace(good, "[[cat]]", "[]", 1), "sender"},
+		{strings.Replace(good, "[[cat]]", "[[]]", 1), "command"},
+		{strings.Replace(good, "stdin", "pigeon", 1), "pigeon"},
+		{strings.Replace(good, "cat", "'{colour}'", 1), "{colour} is unknown"},
+		{good + "ready: udp://x\n", "ready"},
+		{good + "files: {../x: y}\n", "files"},
+		{strings.Replace(good, "media_out: udp://127.0.0.1:1", "", 1), "media_out"},
+	} {
+		if _, err := ParseScheme([]byte(c.yaml)); !errors.Is(err, ErrScheme) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: %v, want it to name %q", c.yaml, err, c.says)
+		}
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	good := Plan{Profiles: []Profile{{}}, Schemes: []*Scheme{{}}, Seeds: []uint64{1}, Duration: time.Second, Latency: time.Second, Rate: 1e6}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for says, edit := range map[string]func(p *Plan){
+		"profile": func(p *Plan) { p.Profiles = nil }, "scheme": func(p *Plan) { p.Schemes = nil }, "seed": func(p *Plan) { p.Seeds = nil },
+		"duration": func(p *Plan) { p.Duration = 0 }, "latency": func(p *Plan) { p.Latency = -1 }, "rate": func(p *Plan) { p.Rate = -4 },
+		"at a time": func(p *Plan) { p.Parallel = -1 },
+	} {
+		p := good
+		edit(&p)
+		if err := p.Validate(); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	c, err := netem.ParseWords("delay 50ms loss 10% rate 4mbit at 2s rate 1mbit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := capacity(c, 1, 40)
+	if a, b := got[5], got[30]; a < 3.8e6 || a > 4.2e6 || b < 0.8e6 || b > 1.2e6 {
+		t.Errorf("capacity %v then %v, want 4 and 1 Mbit/s", a, b)
+	}
+	if capacity(netem.Config{}, 1, 10) != nil {
+		t.Error("a link without a bottleneck has a capacity")
+	}
+}
+
+func plan(t *testing.T, schemes []*Scheme, words string) *Plan {
+	t.Helper()
+	up, err := netem.ParseWords(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testClip(t, 0)
+	path, _ := clip()
+	return &Plan{
+		Profiles: []Profile{{Name: "link", Title: words, Up: up, Down: netem.Config{Delay: up.Delay}}}, Schemes: schemes,
+		Seeds: []uint64{1}, Duration: 2 * time.Second, Latency: 300 * time.Millisecond, Clip: path, Parallel: 4,
+	}
+}
+
+// Every shipped scheme whose program is here carries the clip over a good link: nobody stalls, nothing is lost.
+func TestSchemesCarryTheClip(t *testing.T) {
+	root(t)
+	for _, p := range []string{"srt-live-transmit", "ristsender", "ristreceiver"} {
+		need.Program(t, p)
+	}
+	need.NginxRTMP(t)
+	all, err := Choose([]string{"rtmp", "srt", "rist"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p := plan(t, all, "delay 10ms rate 20mbit")
+	p.Progress = func(p Progress) { t.Log(p.Last.Line()) }
+	r, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Partial || len(r.Cells) != len(all) {
+		t.Errorf("%d cells of %d, partial %v", len(r.Cells), len(all), r.Partial)
+	}
+	for _, c := range r.Cells {
+		if c.Error != "" || c.Score.NeverPercent > 5 || c.Sound.Arrived == 0 || c.Up.Packets == 0 || c.Timeline == nil || len(c.Timeline.CapacityBps) == 0 {
+			t.Errorf("%s: error %q, never %.1f %%, sound %+v, up %+v", c.Scheme, c.Error, c.Score.NeverPercent, c.Sound, c.Up)
+		}
+		if c.Control.Packets == 0 {
+			t.Errorf("%s: no control stream beside it", c.Scheme)
+		}
+		for _, b := range c.Score.Players {
+			if !b.Started {
+				t.Errorf("%s: the player of %g ms never started", c.Scheme, b.BufferMs)
+			}
+		}
+	}
+	if err := r.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program that crashes is named with its words, and the run goes on.
+func TestCrashIsReported(t *testing.T) {
+	root(t)
+	crash, err := ParseScheme([]byte(`
+name: crash
+receiver: [[sleep, "1000"]]
+sender: [[sh, -c, "sleep 0.3; echo boom >&2; exit 3"]]
+media_in: udp://127.0.0.1:9001
+media_out: udp://127.0.0.1:9002
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	absent := *crash
+	absent.Name, absent.Needs = "absent", []string{"no-such-program"}
+	p := plan(t, []*Scheme{&absent, crash}, "delay 1ms")
+	p.Duration = time.Second
+	r, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0].Why, "no-such-program") {
+		t.Errorf("skipped %+v", r.Skipped)
+	}
+	if len(r.Cells) != 1 || !strings.Contains(r.Cells[0].Error, "exit status 3: boom") || r.Cells[0].Score.Players[0].StallSecPer100s != 100 {
+		t.Errorf("got %+v", r.Cells)
+	}
+	nothingLeft(t)
+}
+
+// Cancelled in the middle, a run leaves no program, no folder and no namespace, and keeps the cells it had.
+func TestCancelLeavesNothing(t *testing.T) {
+	root(t)
+	stay, err := ParseScheme([]byte(`
+name: stay
+receiver: [[sh, -c, "trap '' TERM; sleep 999 & sleep 998"]]
+sender: [[sh, -c, "sleep 997 & exec sleep 996"]]
+media_in: udp://127.0.0.1:9001
+media_out: udp://127.0.0.1:9002
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan(t, []*Scheme{stay}, "delay 1ms")
+	p.Duration, p.Parallel, p.Seeds = time.Second, 1, []uint64{1, 2, 3}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	dir := t.TempDir()
+	p.Progress = func(pr Progress) {
+		if err := pr.Report.SaveData(dir); err != nil {
+			t.Error(err)
+		}
+		time.AfterFunc(700*time.Millisecond, func() { cancel(interrupted) }) // in the middle of the second cell
+	}
+	r, err := p.Run(ctx)
+	if !errors.Is(err, interrupted) || !r.Partial || len(r.Cells) != 1 {
+		t.Errorf("%d cells, partial %v, %v; want 1, true, interrupted", len(r.Cells), r.Partial, err)
+	}
+	if back, err := report.Load(filepath.Join(dir, "results.json")); err != nil || !back.Partial || len(back.Cells) != 1 {
+		t.Errorf("the partial report: %v", err)
+	}
+	nothingLeft(t)
+}
+
+// nothingLeft looks for programs of this test's cells and for their folders.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		b, _ := os.ReadFile(p)
+		line := strings.ReplaceAll(string(b), "\x00", " ")
+		for _, ours := range []string{"sleep 1000", "sleep 999", "sleep 998", "sleep 997", "sleep 996"} {
+			if strings.HasPrefix(line, ours) {
+				t.Errorf("left behind: %s", line)
+			}
+		}
+	}
+	if dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "fairlead-cell-*")); len(dirs) > 0 {
+		t.Errorf("left behind: %v", dirs)
+	}
+}
