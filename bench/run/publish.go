@@ -70,7 +70,7 @@ func (p *publisher) connect(ctx context.Context, n watch.Network, address string
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer context.AfterFunc(ctx, func() { conn.Close() })
+	context.AfterFunc(ctx, func() { conn.Close() }) // cancel, below, sees to it in every case
 	defer cancel(nil)
 	random := make([]byte, rtmp.RandomSize)
 	_, _ = rand.Read(random) // never fails
