@@ -1,12 +1,127 @@
-// Command fairlead carries live video from a bad network to a good one: see `fairlead help`.
+// Command fairlead carries live video from a bad network to a good one.
+//
+//	fairlead relay     takes publishers over SRT and RTMP, serves players, pushes to CDN tiers
+//	fairlead demo      all of it in one process on loopback
+//	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
+//	fairlead version   what this binary was built from
 package main
 
 import (
+	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/fairlead-live/fairlead/bridge/config"
 )
 
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // it ran and something went wrong
+	exitUsage  = 2 // it was asked for something it cannot do
+)
+
+// env is what a sub-command runs in.
+type env struct {
+	args    []string
+	environ []string
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
+// command is one sub-command.
+type command struct {
+	name  string
+	about string
+	run   func(ctx context.Context, e env) error
+}
+
+var commands = []command{
+	{"relay", "take publishers over SRT and RTMP, serve players, push to CDN tiers", runRelay},
+	{"demo", "a stream through a relay in this process: prints a URL to watch", runDemo},
+	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
+	{"version", "what this binary was built from", runVersion},
+}
+
 func main() {
-	fmt.Fprintln(os.Stderr, "fairlead: no sub-command yet")
-	os.Exit(2)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := dispatch(ctx, env{os.Args[1:], os.Environ(), os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// exitCode lets a sub-command choose the process's exit code.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+func dispatch(ctx context.Context, e env) int {
+	if len(e.args) == 0 {
+		usage(e.stderr)
+		return exitUsage
+	}
+	name := e.args[0]
+	switch name {
+	case "help", "-h", "--help":
+		usage(e.stdout)
+		return exitOK
+	case "--version":
+		name = "version"
+	}
+	for _, c := range commands {
+		if c.name != name {
+			continue
+		}
+		e.args = e.args[1:]
+		err := c.run(ctx, e)
+		if code, ok := errors.AsType[exitCode](err); ok {
+			return int(code)
+		}
+		switch {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+			return exitOK
+		case errors.Is(err, config.ErrUsage):
+			fmt.Fprintf(e.stderr, "fairlead: %v\n", err)
+			return exitUsage
+		default:
+			fmt.Fprintf(e.stderr, "fairlead %s: %v\n", c.name, err)
+			return exitFailed
+		}
+	}
+	fmt.Fprintf(e.stderr, "fairlead: no sub-command %q\n", name)
+	usage(e.stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "fairlead carries live video from a bad network to a good one.\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  fairlead %-8s  %s\n", c.name, c.about)
+	}
+	fmt.Fprint(w, "\nfairlead COMMAND --help lists a command's settings.\n")
+}
+
+// parse reads a sub-command's settings; help prints them.
+func parse(e env, s *config.Set, synopsis string) ([]string, error) {
+	rest, err := s.Parse(e.args, e.environ)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(e.stdout, "%s\n\n", synopsis)
+		s.Usage(e.stdout)
+		fmt.Fprintf(e.stdout, "\nEach setting is also an environment variable (%sSRT_LATENCY for --srt-latency) and a key of the --config file.\n", config.EnvPrefix)
+	}
+	return rest, err
+}
+
+func newLogger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if l.UnmarshalText([]byte(level)) != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
 }

@@ -1,0 +1,257 @@
+// Package relay is the relay as one object: listeners in, hub in the middle, players and destinations out.
+//
+//	srtlink ─▶ ingest ─┐           ┌─▶ httpflv
+//	                   ├─▶  hub  ──┤
+//	rtmpserver ────────┘           └─▶ rtmpserver (play), rtmpout (push)
+//
+// `fairlead relay` and `fairlead demo` run it, and so do tests that need all of it in one process.
+//
+// What it leaves to others: flags and signals (cmd/fairlead), each protocol (its own package).
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/httpflv"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/rtmpout"
+	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+// ErrNotAllowed is the answer to a publisher whose key is not one of ours.
+var ErrNotAllowed = errors.New("relay: this key may not publish here")
+
+// Relay listens from Open on and serves in Run.
+type Relay struct {
+	cfg       config.Relay
+	log       *slog.Logger
+	hub       *hub.Hub
+	keys      []string
+	generated bool
+	srt       *srtlink.Listener
+	rtmp      net.Listener
+	rtmpd     *rtmpserver.Server
+	http      net.Listener
+	outputs   []*rtmpout.Output
+	ready     atomic.Bool
+}
+
+// Open checks the configuration and opens every listener. The error says which address of which protocol failed.
+func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r := &Relay{cfg: cfg, log: log, keys: slices.Clone(cfg.Key), hub: hub.New(hub.Config{Hold: cfg.Hold})}
+	if len(r.keys) == 0 {
+		r.keys = []string{"live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])}
+		r.generated = true
+	}
+	if err := r.listen(); err != nil {
+		r.close()
+		return nil, err
+	}
+	destinations, err := cfg.Destinations()
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	for _, d := range destinations {
+		out, err := rtmpout.New(rtmpout.Config{Hub: r.hub, Name: d.Name, URL: d.URL, Logger: log})
+		if err != nil {
+			r.close()
+			return nil, fmt.Errorf("%w: push: %w", config.ErrUsage, err)
+		}
+		r.outputs = append(r.outputs, out)
+	}
+	return r, nil
+}
+
+func randomKey() []byte {
+	b := make([]byte, 10)
+	rand.Read(b)
+	return b
+}
+
+func (r *Relay) listen() error {
+	var err error
+	if r.cfg.SRT != "" {
+		r.srt, err = srtlink.Listen(srtlink.Config{
+			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Logger: r.log, Admit: r.admitSRT,
+		})
+		if err != nil {
+			return explain("srt", r.cfg.SRT, err)
+		}
+	}
+	if r.cfg.RTMP != "" {
+		if r.rtmp, err = net.Listen("tcp", r.cfg.RTMP); err != nil {
+			return explain("rtmp", r.cfg.RTMP, err)
+		}
+		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeRTMP})
+	}
+	if r.cfg.HTTP != "" {
+		if r.http, err = net.Listen("tcp", r.cfg.HTTP); err != nil {
+			return explain("http", r.cfg.HTTP, err)
+		}
+	}
+	return nil
+}
+
+// explain says what to do about a listener that does not open.
+func explain(word, addr string, err error) error {
+	hint := ""
+	switch {
+	case strings.Contains(err.Error(), "address already in use"):
+		hint = fmt.Sprintf("; another program listens there: choose another address with --%s, or turn it off with --%s \"\"", word, word)
+	case strings.Contains(err.Error(), "permission denied"):
+		hint = "; ports below 1024 need privileges"
+	}
+	return fmt.Errorf("%s cannot listen on %s: %w%s", word, addr, err, hint)
+}
+
+func (r *Relay) close() {
+	if r.http != nil {
+		_ = r.http.Close()
+	}
+	if r.rtmp != nil {
+		_ = r.rtmp.Close()
+	}
+	if r.srt != nil { // only Serve closes it
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = r.srt.Serve(ctx)
+	}
+	_ = r.hub.Close()
+}
+
+// Run serves until ctx ends or a listener fails, and returns when everything it started has ended.
+//
+// Goroutines: one a listener and one a destination, all waited for.
+func (r *Relay) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	serve := func(name string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("relay: %s: %w", name, err))
+			}
+		})
+	}
+	if r.srt != nil {
+		serve("srt", r.srt.Serve)
+	}
+	if r.rtmp != nil {
+		serve("rtmp", func(ctx context.Context) error { return r.rtmpd.Serve(ctx, r.rtmp) })
+	}
+	if r.http != nil {
+		serve("http", r.serveHTTP)
+	}
+	for _, out := range r.outputs {
+		serve("push", out.Run)
+	}
+	r.ready.Store(true)
+	<-ctx.Done()
+	r.ready.Store(false)
+	_ = r.hub.Close()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (r *Relay) serveHTTP(ctx context.Context) error {
+	mux := http.NewServeMux()
+	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
+		if !r.ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		ok(w, req)
+	})
+	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log}))
+	srv := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if srv.Shutdown(end) != nil {
+			_ = srv.Close()
+		}
+	})
+	err := srv.Serve(r.http)
+	if !stop() {
+		<-done
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// mayPublish compares with every key in constant time.
+func (r *Relay) mayPublish(name string) bool {
+	found := 0
+	for _, k := range r.keys {
+		found |= subtle.ConstantTimeCompare([]byte(k), []byte(name))
+	}
+	return found == 1
+}
+
+func (r *Relay) authorizeRTMP(_ context.Context, req rtmpserver.Request) error {
+	if req.Publish && !r.mayPublish(req.Name) {
+		return ErrNotAllowed
+	}
+	return nil
+}
+
+// Streams returns a snapshot of every stream.
+func (r *Relay) Streams() []hub.StreamStats { return r.hub.Streams() }
+
+// Outputs returns the destinations, in the order of the configuration.
+func (r *Relay) Outputs() []*rtmpout.Output { return r.outputs }
+
+// Keys returns who may publish; generated says that nobody chose them.
+func (r *Relay) Keys() (keys []string, generated bool) { return r.keys, r.generated }
+
+// Addrs returns the addresses listened on; nil: off.
+func (r *Relay) Addrs() (srt, rtmp, http net.Addr) {
+	if r.srt != nil {
+		srt = r.srt.Addr()
+	}
+	if r.rtmp != nil {
+		rtmp = r.rtmp.Addr()
+	}
+	if r.http != nil {
+		http = r.http.Addr()
+	}
+	return srt, rtmp, http
+}

@@ -1,0 +1,99 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/ingest"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+// admitSRT decides about an SRT caller before its handshake is answered.
+func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Conn), error) {
+	name := req.StreamID.Name()
+	if !req.StreamID.Publish {
+		return nil, &srtlink.Rejection{Code: srtlink.CodeBadMode,
+			Reason: "it wants to play, and SRT only publishes here; say m=publish or publish:APP/KEY (play over HTTP-FLV or RTMP)"}
+	}
+	if !r.mayPublish(name) {
+		return nil, &srtlink.Rejection{Code: srtlink.CodeUnauthorized, Reason: fmt.Sprintf("key %s may not publish here", name)}
+	}
+	pub, err := r.hub.Publish(name, hub.PublisherInfo{Protocol: "srt", Peer: req.Peer.String()})
+	switch {
+	case errors.Is(err, hub.ErrInUse):
+		return nil, &srtlink.Rejection{Code: srtlink.CodeConflict, Reason: "the key is in use by another publisher"}
+	case err != nil:
+		return nil, &srtlink.Rejection{Code: srtlink.CodeOverload, Reason: err.Error()}
+	}
+	return func(ctx context.Context, conn *srtlink.Conn) {
+		if conn == nil {
+			pub.Close(nil)
+			return
+		}
+		err := r.publishSRT(ctx, name, conn, pub)
+		pub.Close(err)
+	}, nil
+}
+
+// publishSRT carries one publisher from its socket to the hub.
+//
+// Goroutines: the caller's reads; another waits for the hub to end it.
+func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, pub *hub.Publisher) error {
+	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
+	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
+	ended := make(chan struct{})
+	defer func() { <-ended }()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(ended)
+		select {
+		case <-pub.Done(): // replaced, or the hub is closing
+			_ = conn.Close()
+		case <-stop:
+		}
+	}()
+	ts := ingest.NewTS(mpegts.Config{})
+	b := make([]byte, srtlink.MaxPayload)
+	var err error
+	for err == nil {
+		var n int
+		if n, err = conn.Read(b); err != nil {
+			break
+		}
+		ts.Write(time.Now(), b[:n])
+		err = drain(ts, pub)
+	}
+	ts.Flush()
+	_ = drain(ts, pub)
+	logEnd(log, ts.Stats(time.Now()), conn.Stats(), err)
+	return err
+}
+
+func drain(ts *ingest.TS, pub *hub.Publisher) error {
+	for f, ok := ts.Next(); ok; f, ok = ts.Next() {
+		if err := pub.WriteFrame(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logEnd says why a publisher ended and what became of all it sent.
+func logEnd(log *slog.Logger, in ingest.Stats, link srtlink.Stats, err error) {
+	attrs := []any{"err", err, "video_frames", in.VideoFrames, "audio_frames", in.AudioFrames, "recv_bytes", in.Bytes,
+		"srt_recv", link.Received, "srt_lost", link.Lost, "srt_retransmitted", link.Retransmitted, "srt_dropped", link.Dropped,
+		"rtt_ms", link.RTT.Milliseconds()}
+	for _, d := range in.Drops {
+		attrs = append(attrs, "dropped_"+d.Reason.String(), d.Count)
+	}
+	log.Info("publisher closed", attrs...)
+	if in.Bytes > 0 && in.VideoFrames+in.AudioFrames == 0 {
+		log.Warn("nothing in it was media: SRT publishers send MPEG-TS with H.264, H.265, AAC, Opus or MP3")
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/relay"
+)
+
+func runRelay(ctx context.Context, e env) error {
+	var cfg config.Relay
+	set := config.NewSet("relay")
+	cfg.Bind(set)
+	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT and RTMP publishers. It needs no settings.")
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: fairlead relay takes no argument, got %q", config.ErrUsage, rest[0])
+	}
+	r, err := relay.Open(cfg, newLogger(e.stderr, cfg.Log))
+	if err != nil {
+		return err
+	}
+	r.WriteURLs(e.stdout)
+	srt, rtmp, http := r.Addrs()
+	fmt.Fprintf(e.stdout, "fairlead: ready srt=%s rtmp=%s http=%s\n", addr(srt), addr(rtmp), addr(http))
+	return r.Run(ctx)
+}
+
+func addr(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}
