@@ -114,9 +114,7 @@ func (p *demoPublisher) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if out, err = mux.AppendFrame(out[:0], f); err != nil {
-			return err
-		}
+		out = mux.AppendFrame(out[:0], f)
 		if err := writeTS(conn, out); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
@@ -87,7 +88,7 @@ func dispatch(ctx context.Context, e env) int {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return exitOK
 		case errors.Is(err, config.ErrUsage):
-			fmt.Fprintf(e.stderr, "fairlead: %v\n", err)
+			fmt.Fprintf(e.stderr, "fairlead: %s\n", strings.TrimPrefix(err.Error(), "usage: "))
 			return exitUsage
 		default:
 			fmt.Fprintf(e.stderr, "fairlead %s: %v\n", c.name, err)

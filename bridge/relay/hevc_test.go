@@ -1,0 +1,34 @@
+package relay
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/config"
+)
+
+// Debian's ffmpeg and nginx-rtmp know nothing of H.265 in FLV, so our own reader judges, and a second relay stands for a CDN
+// tier that takes Enhanced RTMP.
+func TestHEVCReachesEveryExit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Parallel()
+	ffmpeg := need.Program(t, "ffmpeg")
+	ref := encode(t, t.TempDir(), "libx265", 2, 6)
+	cdn := startRelay(t, config.Relay{Key: []string{"cdn/cam"}, Hold: 3 * time.Second})
+	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Push: []string{"live/cam=" + cdn.rtmpURL("cdn/cam")}})
+	start(t, ffmpeg, "-v", "error", "-re", "-i", ref, "-c", "copy", "-f", "mpegts", r.srtURL("live/cam", 120*time.Millisecond))
+	waitStream(t, r, "live/cam")
+	waitStream(t, cdn, "cdn/cam")
+	var direct, pushed stream
+	var wg sync.WaitGroup
+	wg.Go(func() { direct = watchAll(t, r.FLVURL("live/cam"), 25*time.Second) })
+	wg.Go(func() { pushed = watchAll(t, cdn.FLVURL("cdn/cam"), 25*time.Second) })
+	wg.Wait()
+	want := read(t, ref, "libx265")
+	checkIntact(t, "http-flv", direct, want, 65, srtTail)
+	checkIntact(t, "enhanced rtmp push", pushed, want, 65, srtTail)
+}

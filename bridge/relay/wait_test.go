@@ -1,0 +1,68 @@
+package relay
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// eventually waits for a condition of a real program, at most limit.
+func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+	}
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func waitPort(t testing.TB, port int) {
+	t.Helper()
+	eventually(t, 10*time.Second, "listening on "+strconv.Itoa(port), func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
+func waitStream(t testing.TB, r *Relay, name string) {
+	t.Helper()
+	eventually(t, 15*time.Second, name+" publishing", func() bool {
+		for _, s := range r.Streams() {
+			if s.Name == name && s.Publisher != nil && s.Counts.Frames > 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// waitRecording waits until a file no longer grows.
+func waitRecording(t testing.TB, file string) {
+	t.Helper()
+	last := int64(-1)
+	eventually(t, 15*time.Second, "recording "+file, func() bool {
+		st, err := os.Stat(file)
+		if err != nil {
+			return false
+		}
+		same := st.Size() == last
+		last = st.Size()
+		time.Sleep(300 * time.Millisecond)
+		return same
+	})
+}
