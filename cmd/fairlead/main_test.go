@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+)
+
+// binary builds fairlead once for all tests of this package.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "fairlead-test")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "fairlead")
+	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
+	if err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return file, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if file, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(file))
+	}
+	os.Exit(code)
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// process is a fairlead that runs until the test ends.
+type process struct {
+	cmd *exec.Cmd
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+func startFairlead(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(build(t), args...)}
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+		}
+	})
+	return p
+}
+
+// find waits for a pattern in what the process prints and returns its first group.
+func (p *process) find(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if m := re.FindStringSubmatch(p.text()); m != nil {
+			return m[len(m)-1]
+		}
+	}
+	t.Fatalf("no %q in:\n%s", pattern, p.text())
+	return ""
+}
+
+// interrupt is Ctrl-C; the process must end by itself, with success.
+func (p *process) interrupt(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("after Ctrl-C: %v\n%s", err, p.text())
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("does not end at Ctrl-C:\n%s", p.text())
+	}
+}
+
+func TestDemoServesAStreamThatDecodesWithoutAnError(t *testing.T) {
+	if testing.Short() {
+		t.Skip("12 s of real time: make test runs it")
+	}
+	t.Parallel()
+	ffmpeg := need.Program(t, "ffmpeg")
+	p := startFairlead(t, "demo", "--http", "127.0.0.1:0")
+	url := p.find(t, `(http://\S+\.flv)`)
+	p.find(t, `frames/s`)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	// More than the clip's 8 s, so that the loop's seam is among what is decoded.
+	out, err := exec.CommandContext(ctx, ffmpeg, "-v", "warning", "-i", url, "-t", "10", "-f", "null", "-").CombinedOutput()
+	if err != nil || len(bytes.TrimSpace(out)) > 0 {
+		t.Errorf("ffmpeg: %v\n%s", err, out)
+	}
+	p.interrupt(t)
+	if !strings.Contains(p.text(), "ended") {
+		t.Errorf("the demo does not say that it ended:\n%s", p.text())
+	}
+}
+
+func TestRelayStartsWithoutConfiguration(t *testing.T) {
+	// Free ports, so that the test can run beside a relay; everything else is as a first user gets it.
+	p := startFairlead(t, "relay", "--srt", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	addr := p.find(t, `fairlead: ready srt=\S+ rtmp=\S+ http=(\S+)`)
+	for _, want := range []string{"OBS, SRT", "OBS, RTMP", "Stream Key", "ffmpeg, SRT", "latency=300000", "µs", "srt-live-transmit", "latency=300'",
+		"HTTP-FLV", "rtmp://", "generated"} {
+		if !strings.Contains(p.text(), want) {
+			t.Errorf("no %q in:\n%s", want, p.text())
+		}
+	}
+	for _, path := range []string{"/readyz", "/healthz"} {
+		res, err := http.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%s = %s", path, res.Status)
+		}
+	}
+	q := startFairlead(t, "relay", "--srt", "", "--rtmp", "", "--http", addr)
+	if err := q.cmd.Wait(); err == nil || !strings.Contains(q.text(), "another program listens there") {
+		t.Errorf("a second relay on the same port: %v\n%s", err, q.text())
+	}
+	p.interrupt(t)
+}
+
+func TestWrongWordsAreExplained(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, exitUsage, "fairlead relay"},
+		{[]string{"rely"}, exitUsage, `no sub-command "rely"`},
+		{[]string{"relay", "--htpp", ":1"}, exitUsage, "did you mean --http?"},
+		{[]string{"relay", "extra"}, exitUsage, "takes no argument"},
+		{[]string{"relay", "--http", "nonsense"}, exitUsage, "HOST:PORT"},
+		{[]string{"relay", "--http", "192.0.2.77:1", "--srt", "", "--rtmp", ""}, exitFailed, "http cannot listen"},
+		{[]string{"help"}, exitOK, "fairlead demo"},
+		{[]string{"relay", "--help"}, exitOK, "--srt-latency"},
+		{[]string{"demo", "--help"}, exitOK, "--stop-after"},
+		{[]string{"version"}, exitOK, "fairlead "},
+	} {
+		var out bytes.Buffer
+		if code := dispatch(t.Context(), env{c.args, nil, &out, &out}); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v: exit %d, want %d and %q:\n%s", c.args, code, c.code, c.want, out.String())
+		}
+	}
+}
