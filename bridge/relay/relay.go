@@ -74,7 +74,7 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 		return nil, err
 	}
 	for _, d := range destinations {
-		out, err := rtmpout.New(rtmpout.Config{Hub: r.hub, Name: d.Name, URL: d.URL, Logger: log})
+		out, err := rtmpout.New(rtmpout.Config{Hub: r.hub, Stream: d.Name, URL: rtmpout.Fixed(d.URL), Logger: log})
 		if err != nil {
 			r.close()
 			return nil, fmt.Errorf("%w: push: %w", config.ErrUsage, err)

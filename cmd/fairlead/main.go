@@ -2,7 +2,6 @@
 //
 //	fairlead relay     takes publishers over SRT and RTMP, serves players, pushes to CDN tiers
 //	fairlead demo      all of it in one process on loopback
-//	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
 //	fairlead version   what this binary was built from
 package main
 
@@ -46,7 +45,6 @@ type command struct {
 var commands = []command{
 	{"relay", "take publishers over SRT and RTMP, serve players, push to CDN tiers", runRelay},
 	{"demo", "a stream through a relay in this process: prints a URL to watch", runDemo},
-	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
 	{"version", "what this binary was built from", runVersion},
 }
 
@@ -57,10 +55,6 @@ func main() {
 	os.Exit(code)
 }
 
-// exitCode lets a sub-command choose the process's exit code.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 func dispatch(ctx context.Context, e env) int {
 	if len(e.args) == 0 {
@@ -81,9 +75,6 @@ func dispatch(ctx context.Context, e env) int {
 		}
 		e.args = e.args[1:]
 		err := c.run(ctx, e)
-		if code, ok := errors.AsType[exitCode](err); ok {
-			return int(code)
-		}
 		switch {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return exitOK
