@@ -200,7 +200,7 @@ func read(t *testing.T, file, codec string) stream {
 // and bytes are what counts). Delimiters, parameter sets, filler and SEI that a muxer may repeat are left out.
 func pictures(b []byte, codec string) [][]byte {
 	var out [][]byte
-	for _, n := range bytes.Split(b, []byte{0, 0, 1}) {
+	for n := range bytes.SplitSeq(b, []byte{0, 0, 1}) {
 		n = bytes.TrimRight(n, "\x00")
 		if len(n) == 0 {
 			continue

@@ -55,7 +55,6 @@ func main() {
 	os.Exit(code)
 }
 
-
 func dispatch(ctx context.Context, e env) int {
 	if len(e.args) == 0 {
 		usage(e.stderr)
