@@ -29,16 +29,17 @@ func (c Channel) Validate() error {
 // Bound is p/(1-p), the least overhead of any scheme on a memoryless channel.
 func (c Channel) Bound() float64 { return c.Loss / (1 - c.Loss) }
 
+// The two states, which are the fate of the last packet too.
 const (
-	good = 0
-	bad  = 1
+	Good = 0
+	Bad  = 1
 )
 
-// dist is a distribution over the two states.
-type dist [2]float64
+// Dist is a distribution over the two states.
+type Dist [2]float64
 
 // step is the transition matrix: step[s][s'] = P(next is s' | now s).
-type step [2]dist
+type step [2]Dist
 
 func (c Channel) step() step {
 	burst := max(c.Burst, 1/(1-c.Loss))
@@ -47,39 +48,40 @@ func (c Channel) step() step {
 	return step{{1 - enter, enter}, {leave, 1 - leave}}
 }
 
-func (c Channel) stationary() dist { return dist{1 - c.Loss, c.Loss} }
+// Stationary is the distribution that holds without any knowledge.
+func (c Channel) Stationary() Dist { return Dist{1 - c.Loss, c.Loss} }
 
-func (d dist) after(t step) dist {
-	return dist{d[0]*t[0][0] + d[1]*t[1][0], d[0]*t[0][1] + d[1]*t[1][1]}
+func (d Dist) after(t step) Dist {
+	return Dist{d[0]*t[0][0] + d[1]*t[1][0], d[0]*t[0][1] + d[1]*t[1][1]}
 }
 
-// idle is the channel after n slots without a packet: the memory of a Gilbert channel decays as (1-enter-leave)^n.
-func (c Channel) idle(from dist, n float64) dist {
+// Idle is the channel after n slots without a packet: the memory of a Gilbert channel decays as (1-enter-leave)^n.
+func (c Channel) Idle(from Dist, n float64) Dist {
 	t := c.step()
-	keep := math.Pow(max(0, 1-t[good][bad]-t[bad][good]), n)
-	pi := c.stationary()
-	return dist{pi[0] + keep*(from[0]-pi[0]), pi[1] + keep*(from[1]-pi[1])}
+	keep := math.Pow(max(0, 1-t[Good][Bad]-t[Bad][Good]), n)
+	pi := c.Stationary()
+	return Dist{pi[0] + keep*(from[0]-pi[0]), pi[1] + keep*(from[1]-pi[1])}
 }
 
-// losses is the distribution of what n packets in a row meet: losses[n][j][s] = P(j of n lost, the last in state s).
+// Losses is the distribution of what n packets in a row meet: Losses[n][j][s] = P(j of n lost, the last in state s).
 // For n = 0 it is the state before.
-type losses [][]dist
+type Losses [][]Dist
 
-// newLosses starts from a distribution over the state before the first packet, and goes up to n = most.
-func (c Channel) newLosses(from dist, most int) losses {
-	l := losses{{from}}
-	return c.extend(l, most)
+// Meet is what up to most packets meet, from a distribution over the state before the first of them.
+func (c Channel) Meet(from Dist, most int) Losses {
+	l := Losses{{from}}
+	return c.Extend(l, most)
 }
 
-// extend adds rows up to n = most.
-func (c Channel) extend(l losses, most int) losses {
+// Extend adds rows up to n = most to what Meet returned.
+func (c Channel) Extend(l Losses, most int) Losses {
 	t := c.step()
 	for n := len(l); n <= most; n++ {
-		row := make([]dist, n+1)
+		row := make([]Dist, n+1)
 		for j, was := range l[n-1] {
 			next := was.after(t)
-			row[j][good] += next[good]
-			row[j+1][bad] += next[bad]
+			row[j][Good] += next[Good]
+			row[j+1][Bad] += next[Bad]
 		}
 		l = append(l, row)
 	}

@@ -12,8 +12,8 @@ type hybrid struct {
 	c      Channel
 	k      int
 	rounds int
-	first  losses
-	again  [2]losses
+	first  Losses
+	again  [2]Losses
 	atMost int // missing symbols looked at; beyond it the block counts as lost
 }
 
@@ -22,10 +22,10 @@ const negligible = 1e-13
 
 func (c Channel) newHybrid(k, rounds int, idleSlots float64) *hybrid {
 	h := &hybrid{c: c, k: k, rounds: rounds}
-	h.first = c.newLosses(c.stationary(), k)
-	h.again = [2]losses{
-		c.newLosses(c.idle(dist{1, 0}, idleSlots), 1),
-		c.newLosses(c.idle(dist{0, 1}, idleSlots), 1),
+	h.first = c.Meet(c.Stationary(), k)
+	h.again = [2]Losses{
+		c.Meet(c.Idle(Dist{1, 0}, idleSlots), 1),
+		c.Meet(c.Idle(Dist{0, 1}, idleSlots), 1),
 	}
 	h.atMost = k
 	for h.atMost > 1 && h.first.tail(k, h.atMost-1) < negligible {
@@ -62,16 +62,16 @@ func (h *hybrid) solve(price float64) point {
 	bestTotal := -1.0
 	for x := 0; bestTotal < 0 || float64(x) < bestTotal; x++ {
 		n := h.k + x
-		h.first = h.c.extend(h.first, n)
+		h.first = h.c.Extend(h.first, n)
 		total, fail := float64(x), 0.0
 		for j := x + 1; j <= n; j++ {
 			p := h.first[n][j]
 			if d := j - x; d <= h.atMost {
-				total += p[good]*v[d][good].total + p[bad]*v[d][bad].total
-				fail += p[good]*v[d][good].fail + p[bad]*v[d][bad].fail
+				total += p[Good]*v[d][Good].total + p[Bad]*v[d][Bad].total
+				fail += p[Good]*v[d][Good].fail + p[Bad]*v[d][Bad].fail
 			} else {
-				total += (p[good] + p[bad]) * price
-				fail += p[good] + p[bad]
+				total += (p[Good] + p[Bad]) * price
+				fail += p[Good] + p[Bad]
 			}
 		}
 		if bestTotal < 0 || total < bestTotal {
@@ -85,18 +85,18 @@ func (h *hybrid) solve(price float64) point {
 func (h *hybrid) best(v [][2]value, d, s int) value {
 	idle := h.again[s][0][0] // n = 0: wait a round; the next decision is made as if the channel's state were seen
 	best := value{
-		idle[good]*v[d][good].total + idle[bad]*v[d][bad].total,
-		idle[good]*v[d][good].fail + idle[bad]*v[d][bad].fail,
+		idle[Good]*v[d][Good].total + idle[Bad]*v[d][Bad].total,
+		idle[Good]*v[d][Good].fail + idle[Bad]*v[d][Bad].fail,
 	}
 	for n := d; float64(n) < best.total; n++ {
 		if n >= len(h.again[s]) {
-			h.again[s] = h.c.extend(h.again[s], 2*n)
+			h.again[s] = h.c.Extend(h.again[s], 2*n)
 		}
 		sum := value{total: float64(n)}
 		for j := max(0, n-d+1); j <= n; j++ {
 			p, w := h.again[s][n][j], &v[d-n+j]
-			sum.total += p[good]*w[good].total + p[bad]*w[bad].total
-			sum.fail += p[good]*w[good].fail + p[bad]*w[bad].fail
+			sum.total += p[Good]*w[Good].total + p[Bad]*w[Bad].total
+			sum.fail += p[Good]*w[Good].fail + p[Bad]*w[Bad].fail
 		}
 		if sum.total < best.total {
 			best = sum

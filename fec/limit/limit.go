@@ -31,6 +31,7 @@ package limit
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -117,9 +118,9 @@ func Compute(q Query) (Result, error) {
 	r.ARQ.FrameLoss, r.ARQ.Overhead = c.arq(q.Packets, min(r.ARQ.Rounds, 40), q.idleSlots())
 	r.ARQ.OK = r.ARQ.FrameLoss <= q.Target
 	r.Block = FEC{Frames: q.span(), OK: true}
-	r.Block.Overhead = c.block(r.Block.Frames, q.Packets, q.Target)
+	r.Block.Overhead = c.BlockOverhead(r.Block.Frames, q.Packets, q.Target)
 	r.Slide.Frames = q.span()
-	r.Slide.Overhead, r.Slide.OK = c.slide(q.Packets, r.Slide.Frames, q.Target, r.Block.Overhead)
+	r.Slide.Overhead, r.Slide.OK = c.SlideOverhead(q.Packets, r.Slide.Frames, q.Target, r.Block.Overhead)
 	r.Hybrid = q.hybrid(r.Block)
 	return r, nil
 }
@@ -130,13 +131,14 @@ func (q Query) hybrid(block FEC) Hybrid {
 	if r := q.rounds(1); r > 0 {
 		best = Hybrid{Frames: 1, Rounds: r}
 	}
-	rounds, worse := -1, 0
+	rounds, worse, before := -1, 0, 0.0
 	for frames := 1; q.rounds(frames) >= 1 && frames*q.Packets <= 256; frames++ {
 		r := min(q.rounds(frames), mostRounds)
 		if r != rounds {
-			rounds, worse = r, 0
+			rounds, worse, before = r, 0, math.Inf(1)
 		}
-		if worse == 2 || frames > 1 && r >= 4 { // longer blocks help only where rounds are few
+		// With as many rounds a longer block is better up to some length; with four or more nothing is to be won.
+		if worse == 2 || frames > 1 && r >= 4 {
 			continue
 		}
 		k := frames * q.Packets
@@ -144,11 +146,13 @@ func (q Query) hybrid(block FEC) Hybrid {
 		if !ok {
 			continue
 		}
-		if o := packets / float64(k); !best.OK || o < best.Overhead {
-			best = Hybrid{Frames: frames, Rounds: r, Parity: parity, Overhead: o, OK: true}
-			worse = 0
-		} else {
+		o := packets / float64(k)
+		if o >= before {
 			worse++
+		}
+		before = o
+		if !best.OK || o < best.Overhead {
+			best = Hybrid{Frames: frames, Rounds: r, Parity: parity, Overhead: o, OK: true}
 		}
 	}
 	if block.OK && (!best.OK || block.Overhead < best.Overhead) {

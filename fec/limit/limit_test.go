@@ -68,12 +68,12 @@ func TestSlideAgainstSimulation(t *testing.T) {
 	want := c.newSlide(k, window, rate).fail(1e-3)
 	r := rand.New(rand.NewPCG(1, 2))
 	tr := c.step()
-	s := good
+	s := Good
 	lose := func() int {
-		if r.Float64() < tr[s][bad] {
-			s = bad
+		if r.Float64() < tr[s][Bad] {
+			s = Bad
 		} else {
-			s = good
+			s = Good
 		}
 		return s
 	}

@@ -25,7 +25,7 @@ type slide struct {
 // frameMove is what one frame does: P(j of k+parity lost, last in s' | before in s), and the part of it in which a
 // source packet was lost.
 type frameMove struct {
-	any, hit [2][]dist
+	any, hit [2][]Dist
 	parity   int
 }
 
@@ -35,17 +35,17 @@ func (c Channel) newSlide(k, window, rate int) *slide {
 		mv := &sl.move[i]
 		mv.parity = sl.least + i
 		for s := range 2 {
-			all, hit := []dist{{}}, []dist{{}}
+			all, hit := []Dist{{}}, []Dist{{}}
 			all[0][s], hit[0][s] = 1, 1
 			for n := range k + mv.parity {
 				all = c.oneMore(all, false)
 				hit = c.oneMore(hit, n < k)
 			}
 			for j := range hit {
-				hit[j] = dist{all[j][good] - hit[j][good], all[j][bad] - hit[j][bad]}
+				hit[j] = Dist{all[j][Good] - hit[j][Good], all[j][Bad] - hit[j][Bad]}
 			}
 			end := len(all)
-			for end > 1 && all[end-1][good]+all[end-1][bad] < negligible {
+			for end > 1 && all[end-1][Good]+all[end-1][Bad] < negligible {
 				end--
 			}
 			mv.any[s], mv.hit[s] = all[:end], hit[:end]
@@ -56,13 +56,13 @@ func (c Channel) newSlide(k, window, rate int) *slide {
 
 // apply moves a distribution over (deficit, state) by one frame. hit keeps only what loses a source packet, busy only
 // what does not reach deficit 0.
-func (sl *slide) apply(now []dist, phase int, hit, busy bool) []dist {
+func (sl *slide) apply(now []Dist, phase int, hit, busy bool) []Dist {
 	mv := &sl.move[(phase+1)*sl.rate/phases-phase*sl.rate/phases-sl.least]
 	kernel := &mv.any
 	if hit {
 		kernel = &mv.hit
 	}
-	next := make([]dist, min(len(now)+max(len(kernel[good]), len(kernel[bad])), maxDeficit))
+	next := make([]Dist, min(len(now)+max(len(kernel[Good]), len(kernel[Bad])), maxDeficit))
 	last := len(next) - 1
 	for e, p := range now {
 		for s, ps := range p {
@@ -78,13 +78,13 @@ func (sl *slide) apply(now []dist, phase int, hit, busy bool) []dist {
 					to = 0
 				}
 				to = min(to, last)
-				next[to][good] += ps * q[good]
-				next[to][bad] += ps * q[bad]
+				next[to][Good] += ps * q[Good]
+				next[to][Bad] += ps * q[Bad]
 			}
 		}
 	}
 	end := len(next)
-	for end > 1 && next[end-1][good]+next[end-1][bad] < negligible {
+	for end > 1 && next[end-1][Good]+next[end-1][Bad] < negligible {
 		end--
 	}
 	return next[:end]
@@ -92,7 +92,7 @@ func (sl *slide) apply(now []dist, phase int, hit, busy bool) []dist {
 
 // fail is the probability that a frame is not complete in time, to about 0.1 % of eps.
 func (sl *slide) fail(eps float64) float64 {
-	now := []dist{sl.c.stationary()}
+	now := []Dist{sl.c.Stationary()}
 	// Run the chain until a whole round of phases changes nothing.
 	for range 200 {
 		was := now
@@ -101,15 +101,15 @@ func (sl *slide) fail(eps float64) float64 {
 		}
 		change := 0.0
 		for e := range max(len(now), len(was)) {
-			var d dist
+			var d Dist
 			if e < len(now) {
 				d = now[e]
 			}
 			if e < len(was) {
-				d[good] -= was[e][good]
-				d[bad] -= was[e][bad]
+				d[Good] -= was[e][Good]
+				d[Bad] -= was[e][Bad]
 			}
-			change += math.Abs(d[good]) + math.Abs(d[bad])
+			change += math.Abs(d[Good]) + math.Abs(d[Bad])
 		}
 		if change < eps*1e-3 {
 			break
@@ -122,16 +122,17 @@ func (sl *slide) fail(eps float64) float64 {
 			f = sl.apply(f, (phase+w)%phases, false, true)
 		}
 		for _, p := range f {
-			sum += p[good] + p[bad]
+			sum += p[Good] + p[Bad]
 		}
 		now = sl.apply(now, phase, false, false)
 	}
 	return sum / phases
 }
 
-// slide is the least overhead of the sliding window, in steps of 1/phases packet per frame. block, the overhead of a
+// SlideOverhead is the least overhead of an ideal sliding window over frames of k packets, with a residual frame loss of
+// eps, in steps of 1/phases packet per frame. block, the overhead of a
 // block of the same span, is where the search begins. ok is false when even ten times the source rate is not enough.
-func (c Channel) slide(k, window int, eps, block float64) (overhead float64, ok bool) {
+func (c Channel) SlideOverhead(k, window int, eps, block float64) (overhead float64, ok bool) {
 	enough := func(rate int) bool { return c.newSlide(k, window, rate).fail(eps) <= eps }
 	most := 10 * k * phases
 	high := min(int(block*float64(k)*phases*0.95)+1, most)

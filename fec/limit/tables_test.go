@@ -99,7 +99,7 @@ func TestAgainstTheTables(t *testing.T) {
 			check("bound", got.Bound, 1e-5)
 			check("arq_rounds", float64(got.ARQ.Rounds), 0)
 			check("arq_overhead", got.ARQ.Overhead, 1e-4)
-			if got.ARQ.FrameLoss > 1e-15 {
+			if got.ARQ.FrameLoss > 1e-15 && got.ARQ.Rounds <= mostRounds { // the tables stop counting there
 				check("arq_frameloss", got.ARQ.FrameLoss, 1e-3)
 			}
 			if want := r["arq_ok"] == "true"; got.ARQ.OK != want {
