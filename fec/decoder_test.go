@@ -124,7 +124,7 @@ func TestRandomBlocks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	rounds := 1500
 	if testing.Short() {
-		rounds = 100
+		rounds = 60
 	}
 	for range rounds {
 		k := 1 + r.IntN(128)

@@ -35,9 +35,9 @@ func structuralRank(ranges [][2]int64, lost map[int64]bool) int {
 // TestSlidingRank: over overlapping ranges the matrix is not MDS, but nearly. Of the systems that their structure makes
 // solvable about 0.05 % are not (random coefficients: 0.15 %); of all systems about 0.1 % have less rank than they could.
 func TestSlidingRank(t *testing.T) {
-	systems := 5000
+	systems := 3000
 	if testing.Short() {
-		systems = 1000
+		systems = 300
 	}
 	for _, window := range []int{3, 6} {
 		r := rand.New(rand.NewPCG(13, uint64(window)))
@@ -92,7 +92,7 @@ func TestSlidingRank(t *testing.T) {
 		}
 		t.Logf("window of %d frames: %d of %d systems short of their structural rank (%.3f %%); of %d solvable ones %d fail",
 			window, short, systems, 100*float64(short)/float64(systems), full, failed)
-		if float64(short) > 0.003*float64(systems) {
+		if float64(short) > 0.003*float64(systems)+3 {
 			t.Errorf("too many")
 		}
 	}
@@ -103,7 +103,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	rounds := 300
 	if testing.Short() {
-		rounds = 50
+		rounds = 20
 	}
 	for range rounds {
 		start := 1 + r.Int64N(1<<33)
