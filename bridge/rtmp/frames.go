@@ -55,8 +55,7 @@ func (w *FrameWriter) Flushed() {
 // AppendFrame appends the messages that carry f to a list of buffers for writev, lent until Flushed; f's payload must
 // not change until then. tracks: all configurations known, used with the first frame.
 func (w *FrameWriter) AppendFrame(dst [][]byte, f *media.Frame, tracks []*media.Config) [][]byte {
-	at := flv.Milliseconds(f.DTS - w.base)
-	if at < 0 {
+	if f.DTS < w.base {
 		w.stats.Early++
 		return dst
 	}
@@ -69,7 +68,7 @@ func (w *FrameWriter) AppendFrame(dst [][]byte, f *media.Frame, tracks []*media.
 		w.stats.Extra++
 		return dst
 	}
-	ms := uint32(at)
+	ms := uint32(flv.Milliseconds(f.DTS - w.base))
 	if !w.started {
 		w.started = true
 		dst = w.appendStart(dst, ms, f, tracks)

@@ -82,3 +82,23 @@ func TestCauses(t *testing.T) {
 		}
 	}
 }
+
+func TestRedirectsAreFollowed(t *testing.T) {
+	from, err := rtmp.ParseURL("rtmp://user:pw@a/live/key?sign=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ to, want string }{
+		{"rtmp://b:1936/live/key?sign=1", "b 1936 live key?sign=1"}, // SRS: the whole URL
+		{"rtmp://b/live", "b 1935 live key?sign=1"},                 // FMS: a tcUrl
+		{"rtmps://b/x/y", "b 443 x/y key?sign=1"},
+	} {
+		got, err := moved(from, c.to)
+		if s := fmt.Sprintf("%s %s %s %s", got.Host, got.Port, got.App, got.Key); err != nil || s != c.want || got.User != "user" {
+			t.Errorf("%s: %s, %v; want %s", c.to, s, err, c.want)
+		}
+	}
+	if _, err := moved(from, "http://b/"); !errors.Is(err, rtmp.ErrURL) {
+		t.Errorf("got %v, want ErrURL", err)
+	}
+}

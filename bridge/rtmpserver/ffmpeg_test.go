@@ -3,6 +3,8 @@ package rtmpserver
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,5 +149,63 @@ func TestFFmpegPublishesAndPlays(t *testing.T) {
 			}
 			run(t, ffmpeg, "-v", "error", "-i", played, "-f", "null", "-")
 		})
+	}
+}
+
+// A tier that pulls from us.
+func TestNginxPulls(t *testing.T) {
+	nginx, module := need.NginxRTMP(t)
+	b := start(t, Config{})
+	p, err := b.hub.Publish("live/a", hub.PublisherInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(from, to int) {
+		for i := from; i < to; i++ {
+			for _, f := range picture(i) {
+				if err := p.WriteFrame(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	write(0, 10)
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	conf := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, `load_module %s;
+daemon off; master_process off; user root; pid %s/pid; error_log %s/error.log warn;
+events { worker_connections 64; }
+rtmp { server { listen %s; application tier { live on; pull rtmp://%s/live/a name=a static; record all; record_path %s; } } }
+`, module, dir, dir, addr, b.addr, dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	waitFor(t, func() bool { return b.server.Stats().Players == 1 })
+	write(10, 60)
+	var want []*media.Frame
+	for i := range 60 {
+		want = append(want, picture(i)...)
+	}
+	path := filepath.Join(dir, "a.flv")
+	waitFor(t, func() bool {
+		body, err := os.ReadFile(path)
+		return err == nil && bytes.Contains(body, want[len(want)-2].Payload) && bytes.HasSuffix(body[:len(body)-4], want[len(want)-1].Payload)
+	})
+	got := framesOf(t, path)
+	vo := compare(t, "video", ofCodec(got, media.H264), ofCodec(want, media.H264))
+	ao := compare(t, "audio", ofCodec(got, media.AAC), ofCodec(want, media.AAC))
+	if vo != ao {
+		t.Errorf("audio moved by %v against video", ao-vo)
 	}
 }
