@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrWords is in the chain of every refusal of ParseWords and ParsePath.
+// ErrWords is in the chain when ParseWords or ParsePath refuses a word; ErrConfig when words do not go together.
 var ErrWords = errors.New("netem")
 
 // ParseWords reads one direction of a link in tc netem's words, in any order, on any number of lines;
@@ -22,7 +22,7 @@ var ErrWords = errors.New("netem")
 //	reorder P [CORR] [gap N]
 //	duplicate P [CORR]
 //	corrupt P [CORR]
-//	rate RATE [poisson]                    poisson: 1500 bytes at Poisson times (ours)
+//	rate RATE [OVERHEAD] [poisson]         bytes more for each packet; 1500 bytes at Poisson times (ours)
 //	trace FILE [offset TIME]               Mahimahi, or .rate; without offset the seed chooses one (ours)
 //	limit PACKETS|BYTES|TIME               130, 64kb, 100ms
 //	codel [target TIME] [interval TIME]
@@ -31,6 +31,7 @@ var ErrWords = errors.New("netem")
 //	overhead BYTES
 //	drought EVERY MIN [MAX]                holds all packets now and then (ours)
 //	at TIME rate RATE | loss … | delay … | outage TIME | stall TIME | handover [outage TIME]   (ours)
+//	                                       handover: this direction's sender has another address
 //	repeat TIME                            the schedule starts again; what it changed stays until then (ours)
 //
 // P and CORR are percentages with their sign; RATE is in bit, kbit, mbit or gbit; BYTES in b, kb
@@ -107,7 +108,7 @@ func parse(s string, paths bool, up, down Config) (*parser, error) {
 			check.TraceFile, check.Trace = "", anyTrace
 		}
 		if err := check.Validate(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrWords, err)
+			return nil, err
 		}
 	}
 	return p, nil
@@ -163,6 +164,13 @@ func (p *parser) top() {
 		})
 	case "rate":
 		r := p.rate()
+		if p.numeric() {
+			n := p.number()
+			p.each(func(c *Config) { c.Overhead = n })
+		}
+		if p.numeric() {
+			p.failHere("cells are not modelled")
+		}
 		poisson := p.have("poisson")
 		p.each(func(c *Config) { c.Rate, c.Poisson, c.TraceFile, c.Trace = r, poisson, "", nil })
 	case "trace":

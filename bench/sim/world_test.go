@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/netem"
+	"github.com/fairlead-live/fairlead/bench/netem/profile"
 	"github.com/fairlead-live/fairlead/bench/sim"
 	"github.com/fairlead-live/fairlead/bench/sim/simtest"
 )
@@ -55,6 +56,34 @@ func TestToyStreamGetsThrough(t *testing.T) {
 			t.Errorf("of %d packets %d came in order and %d were given up", tx.next, rx.given, rx.skipped)
 		}
 	})
+}
+
+// Every profile carries the toy stream, or part of it, and every packet is accounted for, twice the same way.
+func TestEveryProfileInVirtualTime(t *testing.T) {
+	length := 3 * time.Second
+	if testing.Short() {
+		length = time.Second
+	}
+	for _, p := range profile.List() {
+		var sums [2]uint64
+		for i := range sums {
+			w := sim.New(7)
+			l, _, rx := toy(w, sim.Path{Up: p.Up, Down: p.Down})
+			w.Run(length)
+			for _, e := range []*sim.End{l.A, l.B} {
+				if c := e.Counters(); c.Admitted+c.Duplicated != c.Delivered+c.Drops() {
+					t.Errorf("%s %s: %+v", p.Name, e.Name, c)
+				}
+			}
+			if rx.given == 0 || len(w.Faults()) > 0 {
+				t.Errorf("%s: %d packets came, faults %v", p.Name, rx.given, w.Faults())
+			}
+			sums[i] = w.Sum()
+		}
+		if sums[0] != sums[1] {
+			t.Errorf("%s: one seed gave two runs", p.Name)
+		}
+	}
 }
 
 // One seed is one run: the same trace, byte for byte; another seed is another one.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
 )
 
@@ -34,6 +35,43 @@ func TestMeterFollowsTheRate(t *testing.T) {
 		if got := m.bitsPerSec(now); math.Abs(got-step.want) > 0.06*math.Max(step.want, 1e6) {
 			t.Errorf("%s: got %.0f bit/s, want %.0f", step.why, got, step.want)
 		}
+	}
+}
+
+func TestTSCountsFrames(t *testing.T) {
+	cfg, err := media.NewMP3Config(48000, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frames []*media.Frame
+	for i := range 5 {
+		at := time.Duration(i) * 24 * time.Millisecond
+		// A frame of layer III, 48 kHz, 32 kbit/s: 96 bytes.
+		frames = append(frames, &media.Frame{
+			Track: 1, Codec: media.MP3, Flags: media.Key, Config: cfg, DTS: at, PTS: at,
+			Payload: append([]byte{0xff, 0xfb, 0x14, 0x00}, make([]byte, 92)...),
+		})
+	}
+	m, err := mpegts.NewMuxer(mpegts.TracksOf(frames...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := NewTS(mpegts.Config{})
+	now := time.Unix(1_700_000_000, 0)
+	n := 0
+	for _, f := range frames {
+		ts.Write(now, m.AppendFrame(nil, f))
+		for got, ok := ts.Next(); ok; got, ok = ts.Next() {
+			if got.PTS != f.PTS || got.Arrival != now {
+				t.Errorf("frame %d at %v, arrived %v", n, got.PTS, got.Arrival)
+			}
+			n++
+		}
+		now = now.Add(24 * time.Millisecond)
+	}
+	s := ts.Stats(now)
+	if n != 5 || s.AudioFrames != 5 || s.AudioBytes != 5*96 || s.VideoFrames+s.KeyFrames != 0 || len(s.Drops) != 0 || s.BitsPerSec == 0 || len(ts.Tracks()) != 1 {
+		t.Errorf("%d frames, %+v", n, s)
 	}
 }
 

@@ -143,11 +143,19 @@ func TestDamage(t *testing.T) {
 			p[8] = 250
 			w.pes(pidVideo, p)
 		}, wantDrop(DropBadPES, 1, 1)},
-		{"a picture shorter than its header says", func(w *build) {
+		{"a picture shorter than its header says, with nothing missing", func(w *build) {
 			begin(w)
 			w.pes(pidVideo, pesBytes(0xe0, 93000, -1, 900, plainAU(100)))
 			w.pes(pidVideo, pesBytes(0xe0, 96000, -1, 0, plainAU(100)))
-		}, wantDrop(DropTruncated, 1, 2)},
+		}, func(t *testing.T, s Stats, f []*media.Frame) {
+			if wantFrames(3)(t, s, f); s.ShortPES != 1 {
+				t.Errorf("%d short", s.ShortPES)
+			}
+		}},
+		{"the stream ends within a picture of known length", func(w *build) {
+			begin(w)
+			w.pes(pidVideo, pesBytes(0xe0, 93000, -1, 900, plainAU(100)))
+		}, wantDrop(DropTruncated, 1, 1)},
 		{"pictures of known length, and a length that lies", func(w *build) {
 			begin(w)
 			w.pes(pidVideo, pesBytes(0xe0, 93000, -1, -1, plainAU(100)))

@@ -119,7 +119,7 @@ func (d *Demuxer) Flush() {
 	d.carry, d.hunting = d.carry[:0], false
 	for _, s := range d.streams {
 		if s != nil {
-			d.end(s)
+			d.end(s, endStream)
 		}
 	}
 }

@@ -44,6 +44,12 @@ func TestRealStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			wantNALs := naiveNALs(c.video, remux(t, source, "-an", "-f", c.es))
+			var wantAudio [][]byte
+			if c.audioES != nil {
+				wantAudio = naiveAudio(t, c.audio, remux(t, nut, append([]string{"-vn"}, c.audioES...)...))
+			}
+			packets := probe(t, ts)
 			for _, chunk := range []int{1316, 188, 61} {
 				d := NewDemuxer(Config{})
 				frames := demux(t, d, ts, chunk)
@@ -55,12 +61,11 @@ func TestRealStreams(t *testing.T) {
 				if len(video) == 0 || len(audio) == 0 {
 					t.Fatalf("got %d pictures, %d audio frames", len(video), len(audio))
 				}
-				compare(t, "NAL unit", nalsOf(video), naiveNALs(c.video, remux(t, source, "-an", "-f", c.es)))
+				compare(t, "NAL unit", nalsOf(video), wantNALs)
 				if c.audioES != nil {
-					es := remux(t, nut, append([]string{"-vn"}, c.audioES...)...)
-					compare(t, "audio frame", payloads(audio), naiveAudio(t, c.audio, es))
+					compare(t, "audio frame", payloads(audio), wantAudio)
 				}
-				compareTimes(t, ts, video, audio)
+				compareTimes(t, packets, video, audio)
 				configs := map[*media.Config]bool{}
 				for _, f := range frames {
 					if f.Config == nil || f.Config.Codec != f.Codec || f.Arrival.IsZero() || f.Codec.IsAudio() && !f.Flags.Has(media.Key) {
@@ -127,10 +132,10 @@ func compare(t *testing.T, what string, got, want [][]byte) {
 }
 
 // compareTimes holds the frames' times against those that ffprobe reads.
-func compareTimes(t *testing.T, ts []byte, video, audio []*media.Frame) {
+func compareTimes(t *testing.T, packets []probed, video, audio []*media.Frame) {
 	t.Helper()
 	var i, j int
-	for _, p := range probe(t, ts) {
+	for _, p := range packets {
 		list, k, slack := video, &i, int64(0)
 		if p.Stream == 1 {
 			list, k, slack = audio, &j, 1 // ffprobe rounds the frames inside a PES packet to ticks

@@ -52,9 +52,10 @@ const trustAfter = 3
 type ending uint8
 
 const (
-	endNext ending = iota + 1
-	endLength
-	endStuffing
+	endNext     ending = iota + 1 // the next one starts, and no packet is missing in between
+	endLength                     // its header says so
+	endStuffing                   // see Config.EarlyAfter
+	endStream                     // nothing more comes
 )
 
 // pes takes a packet of an elementary stream.
@@ -78,7 +79,7 @@ func (d *Demuxer) pes(s *stream, p *packet) DropReason {
 	s.cc, s.ccOK = p.cc, true
 
 	if p.start {
-		d.end(s)
+		d.end(s, endNext)
 		s.buf = s.buf[:0]
 		s.sent, s.stuffing, s.want = 0, false, 0
 		if s.open = bytes.HasPrefix(b, []byte{0, 0, 1}) || len(b) < 3 && bytes.HasPrefix([]byte{0, 0, 1}, b); !s.open {
@@ -121,9 +122,9 @@ func (d *Demuxer) pes(s *stream, p *packet) DropReason {
 }
 
 // end ends the PES packet in progress, if any, because another one starts or nothing more comes.
-func (d *Demuxer) end(s *stream) {
+func (d *Demuxer) end(s *stream, how ending) {
 	if s.open {
-		d.finish(s, endNext)
+		d.finish(s, how)
 	}
 }
 
@@ -171,6 +172,8 @@ func (d *Demuxer) finish(s *stream, how ending) {
 	switch {
 	case s.want > 0 && len(b) >= s.want:
 		b = b[:s.want]
+	case s.want > 0 && how == endNext:
+		d.stats.ShortPES++ // nothing is missing, so it is the length that is wrong
 	case s.want >= 0:
 		whole = false
 	}
@@ -186,7 +189,7 @@ func (d *Demuxer) finish(s *stream, how ending) {
 				s.proven++
 			}
 		}
-		if how != endNext {
+		if how == endStuffing || how == endLength {
 			s.sent = how
 		}
 	}

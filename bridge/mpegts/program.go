@@ -75,7 +75,7 @@ func (d *Demuxer) setPAT(b []byte, number int) {
 	d.pmt.reset()
 	for i, s := range d.streams {
 		if s != nil && s.pid == p.pid { // the map moves to where a stream was
-			d.end(s)
+			d.end(s, endStream)
 			d.release(i)
 		}
 	}
@@ -183,7 +183,7 @@ func (d *Demuxer) follow(entries []entry) {
 			stays = stays || s.entry == e
 		}
 		if !stays {
-			d.end(s)
+			d.end(s, endStream)
 			d.release(i)
 			changed = true
 		}

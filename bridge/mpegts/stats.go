@@ -19,7 +19,7 @@ const (
 	DropBadSection // section: CRC, length or contents are wrong
 
 	DropDamaged     // unit: packets of it are missing
-	DropTruncated   // unit: shorter than its header says
+	DropTruncated   // unit: the stream ended before its header says
 	DropOversize    // unit: larger than Config.MaxAccessUnit, or more than 8192 NAL units
 	DropBadPES      // unit: no PES header
 	DropEncrypted   // unit: PES_scrambling_control is set
@@ -83,6 +83,7 @@ type Stats struct {
 	Discontinuities uint64 // gaps in a continuity counter of a followed PID
 	TimeJumps       uint64 // frames whose DTS is over 10 s after or 1 s before the last of their track
 	Untimed         uint64 // frames whose time was derived because the PES packet had none
+	ShortPES        uint64 // PES packets shorter than their header says though no packet is missing; they are used
 	ProgramChanges  uint64 // PMTs that changed the set of streams, the first included
 	IgnoredStreams  int    // now: elementary streams in the PMT that we do not carry
 

@@ -69,7 +69,8 @@ func Fixed(url string) func() (string, error) { return func() (string, error) { 
 
 // Output is one stream on its way to one destination.
 type Output struct {
-	cfg Config
+	cfg  Config
+	lead time.Duration // the constant; tests begin elsewhere
 
 	mu    sync.Mutex // guards what follows
 	stats Stats
@@ -89,7 +90,7 @@ func New(cfg Config) (*Output, error) {
 		return nil, err
 	}
 	cfg.Logger = cfg.Logger.With("stream", cfg.Stream, "to", t.String())
-	return &Output{cfg: cfg, stats: Stats{Destination: t.String()}}, nil
+	return &Output{cfg: cfg, lead: lead, stats: Stats{Destination: t.String()}}, nil
 }
 
 // Run pushes until ctx ends, and returns nil then. It may be called once.

@@ -288,7 +288,7 @@ func (s *session) send(ctx context.Context, sub *hub.Subscriber, moving <-chan e
 		}
 		if w == nil {
 			tracks, first = sub.Tracks(), f.DTS
-			w = rtmp.NewFrameWriter(s.client.Media(), first-lead, true)
+			w = rtmp.NewFrameWriter(s.client.Media(), first-o.lead, true)
 		}
 		if f.IsKeyVideo() {
 			select {

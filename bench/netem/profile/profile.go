@@ -34,6 +34,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fairlead-live/fairlead/bench/netem"
 )
@@ -61,6 +62,20 @@ type Pair struct {
 // Links returns all links of the path, the first one as "first".
 func (p *Profile) Links() []Pair {
 	return append([]Pair{{"first", p.Up, p.Down}}, p.More...)
+}
+
+// Length is how long a run must be to see the whole schedule once, and 10 s after its last step; 0 without one.
+func (p *Profile) Length() time.Duration {
+	var d time.Duration
+	for _, l := range p.Links() {
+		for _, c := range []netem.Config{l.Up, l.Down} {
+			d = max(d, c.Repeat)
+			if n := len(c.Schedule); n > 0 && c.Repeat == 0 {
+				d = max(d, c.Schedule[n-1].At+c.Schedule[n-1].For+10*time.Second)
+			}
+		}
+	}
+	return d
 }
 
 // ErrUnknown is in the chain when a name is no profile, no file and no words.

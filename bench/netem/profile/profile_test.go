@@ -231,3 +231,41 @@ func TestModelIsDeterministic(t *testing.T) {
 		t.Error("one seed is to be one trace, and another another")
 	}
 }
+
+// The RTT of the 5G profiles, without spikes, has the quantiles of the pings they are made after.
+func TestRoundTripsOf5G(t *testing.T) {
+	for name, want := range map[string][2]float64{"5g-static": {69, 89}, "5g-driving": {80, 166}} {
+		p, err := Load(name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Correlation leaves the distribution as it is; without it fewer draws show it.
+		alone := func(c netem.Config, dir netem.Direction) *netem.Link {
+			d := c.Delay
+			d.Corr, d.InOrder = 0, false
+			return netem.NewLink(netem.Config{Delay: d}, 1, dir)
+		}
+		up, down := alone(p.Up, netem.Up), alone(p.Down, netem.Down)
+		var rtt []float64
+		for range 20_000 {
+			a, _ := up.Admit(0, 64)
+			b, _ := down.Admit(0, 64)
+			rtt = append(rtt, (a+b).Seconds()*1000)
+		}
+		slices.Sort(rtt)
+		p50, p95 := rtt[len(rtt)/2], rtt[len(rtt)*95/100]
+		if math.Abs(p50-want[0]) > 1.5 || math.Abs(p95-want[1]) > 4 {
+			t.Errorf("%s: RTT p50 %.1f, p95 %.1f ms, want %v", name, p50, p95, want)
+		}
+	}
+}
+
+func TestLengthOfASchedule(t *testing.T) {
+	for name, want := range map[string]time.Duration{
+		"clean": 0, "rfc8867-variable": 90 * time.Second, "step-6-3-6": 30 * time.Second, "starlink": time.Minute,
+	} {
+		if p, err := Load(name, ""); err != nil || p.Length() != want {
+			t.Errorf("%s: got %v, %v, want %v", name, p.Length(), err, want)
+		}
+	}
+}

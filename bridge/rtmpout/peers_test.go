@@ -1,0 +1,218 @@
+package rtmpout
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/flv"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
+)
+
+// clip makes a short FLV with a real encoder and returns its frames, one GOP a second.
+func clip(t *testing.T) []*media.Frame {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "clip.flv")
+	out, err := exec.CommandContext(t.Context(), need.Program(t, "ffmpeg"), "-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=30",
+		"-f", "lavfi", "-i", "sine=440:sample_rate=48000", "-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "30",
+		"-c:a", "aac", "-flvflags", "no_duration_filesize", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ffmpeg: %v\n%s", err, out)
+	}
+	return framesOf(t, path)
+}
+
+// framesOf reads an FLV file, which may be cut short.
+func framesOf(t *testing.T, path string) (out []*media.Frame) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d flv.Demuxer
+	var p flv.Parser
+	if err := d.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		tag, ok := d.Next()
+		if !ok {
+			return out
+		}
+		if tag.Type == flv.TagScript {
+			continue
+		}
+		if f := p.Parse(tag.Type, tag.Time, tag.Body); f != nil {
+			out = append(out, f)
+		}
+	}
+}
+
+func ofCodec(in []*media.Frame, c media.Codec) (out []*media.Frame) {
+	for _, f := range in {
+		if f.Codec == c {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// compare checks that got is want, in order and whole, but for what came before got's first frame, and returns by how
+// much its times differ.
+func compare(t *testing.T, what string, got, want []*media.Frame) time.Duration {
+	t.Helper()
+	if len(got) == 0 {
+		t.Fatalf("%s: nothing came", what)
+	}
+	skip := 0
+	for skip < len(want) && !bytes.Equal(want[skip].Payload, got[0].Payload) {
+		skip++
+	}
+	if len(got) != len(want)-skip || skip > 2 {
+		t.Errorf("%s: %d frames from frame %d on, want %d", what, len(got), skip, len(want)-skip)
+	}
+	offset := got[0].DTS - want[min(skip, len(want)-1)].DTS
+	for i := range min(len(got), len(want)-skip) {
+		g, w := got[i], want[skip+i]
+		if !bytes.Equal(g.Payload, w.Payload) || g.DTS-offset != w.DTS || g.PTS-g.DTS != w.PTS-w.DTS {
+			t.Fatalf("%s: frame %d: %v %v %d bytes, want %v %v %d bytes", what, i, g.DTS-offset, g.PTS-g.DTS, len(g.Payload), w.DTS, w.PTS-w.DTS, len(w.Payload))
+		}
+	}
+	return offset
+}
+
+// starts are the times a publish may begin at: an ordinary one, and such that the clip's middle crosses the first
+// extended timestamp, and 2^31 ms.
+var starts = []struct {
+	name string
+	lead time.Duration
+}{
+	{"at 0.2 s", lead},
+	{"over 0xffffff", 0xffffff*time.Millisecond - time.Second},
+	{"over 2^31", (1<<31)*time.Millisecond - time.Second},
+}
+
+// pushClip publishes the clip into a hub and pushes it to url; done is called when all of it has been sent.
+func pushClip(t *testing.T, frames []*media.Frame, url string, lead time.Duration, done func()) *Output {
+	t.Helper()
+	h := hub.New(hub.Config{QueueTime: time.Minute})
+	defer h.Close()
+	o, err := New(Config{Hub: h, Stream: "live/a", URL: Fixed(url), Backoff: Backoff{First: 20 * time.Millisecond, Max: 50 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.lead = lead
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- o.Run(ctx) }()
+	p, err := h.Publish("live/a", hub.PublisherInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range frames {
+		if i == len(frames)/4 { // in the first GOP, which the cache has
+			waitFor(t, url+" live", func() bool { return o.Stats().State == Live })
+		}
+		g := *f
+		if err := p.WriteFrame(&g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "all sent", func() bool { return o.Stats().Frames >= uint64(len(frames))-1 })
+	done()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	return o
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// checkClip compares what a peer kept with what was sent.
+func checkClip(t *testing.T, got, want []*media.Frame) {
+	t.Helper()
+	v := compare(t, "video", ofCodec(got, media.H264), ofCodec(want, media.H264))
+	a := compare(t, "audio", ofCodec(got, media.AAC), ofCodec(want, media.AAC))
+	if d := (v - a).Abs(); d > 10*time.Millisecond {
+		t.Errorf("audio moved by %v against video", d)
+	}
+}
+
+func TestPushToNginx(t *testing.T) {
+	nginx, module := need.NginxRTMP(t)
+	frames := clip(t)
+	dir, addr := t.TempDir(), freePort(t)
+	conf := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, `load_module %s;
+daemon off; master_process off; user root; pid %s/pid; error_log %s/error.log warn;
+events { worker_connections 64; }
+rtmp { server { listen %s; chunk_size 4096; application live { live on; record all; record_path %s; } } }
+`, module, dir, dir, addr, dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	for i, start := range starts {
+		t.Run(start.name, func(t *testing.T) {
+			o := pushClip(t, frames, fmt.Sprintf("rtmp://%s/live/k%d", addr, i), start.lead, func() {})
+			if st := o.Stats(); st.Publishes != 1 {
+				t.Errorf("published %d times, want once: %+v", st.Publishes, st)
+			}
+			path := filepath.Join(dir, fmt.Sprintf("k%d.flv", i))
+			want := ofCodec(frames, media.AAC)
+			waitFor(t, "the recording", func() bool {
+				b, err := os.ReadFile(path)
+				return err == nil && bytes.Contains(b, want[len(want)-1].Payload)
+			})
+			checkClip(t, framesOf(t, path), frames)
+		})
+	}
+}
+
+func TestPushToFFmpeg(t *testing.T) {
+	ffmpeg := need.Program(t, "ffmpeg")
+	frames := clip(t)
+	for _, start := range starts[:2] { // ffmpeg's FLV muxer, which writes the file, has 31 bits
+		t.Run(start.name, func(t *testing.T) {
+			addr, path := freePort(t), filepath.Join(t.TempDir(), "got.flv")
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-listen", "1", "-i", "rtmp://"+addr+"/live/key", "-c", "copy", "-copyts",
+				"-f", "flv", "-flvflags", "no_duration_filesize", path)
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			pushClip(t, frames, "rtmp://"+addr+"/live/key", start.lead, func() {})
+			// "Input/output error" is ffmpeg's word for the end of a connection in listen mode, and it exits with 0.
+			if err := <-ended; err != nil || bytes.Count(said.Bytes(), []byte("\n")) > 1 {
+				t.Errorf("ffmpeg: %v\n%s", err, said.String())
+			}
+			checkClip(t, framesOf(t, path), frames)
+		})
+	}
+}
