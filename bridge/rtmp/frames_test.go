@@ -3,6 +3,7 @@ package rtmp
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,33 +56,33 @@ func TestFramesBecomeMessages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kinds := ""
+		var kinds strings.Builder
 		for _, m := range msgs {
 			switch {
 			case m.Type == TypeDataAMF0 && bytes.Contains(m.Payload, []byte("@setDataFrame")):
-				kinds += "m"
+				kinds.WriteString("m")
 				if Script(m)[3] != 'o' {
 					t.Errorf("%s: script %q", step.why, Script(m))
 				}
 			case m.Type == TypeVideo && m.Payload[1] == 0:
-				kinds += "H"
+				kinds.WriteString("H")
 			case m.Type == TypeVideo:
-				kinds += "v"
+				kinds.WriteString("v")
 				want, _ := flv.AppendFrame(nil, &f)
 				if !bytes.Equal(m.Payload, want) {
 					t.Errorf("%s: body %x, want %x", step.why, m.Payload, want)
 				}
 			case m.Payload[1] == 0:
-				kinds += "A"
+				kinds.WriteString("A")
 			default:
-				kinds += "a"
+				kinds.WriteString("a")
 			}
 			if m.Timestamp != step.ms || m.Stream != 1 {
 				t.Errorf("%s: at %d on stream %d, want %d on 1", step.why, m.Timestamp, m.Stream, step.ms)
 			}
 		}
-		if kinds != step.kinds {
-			t.Errorf("%s: %q, want %q", step.why, kinds, step.kinds)
+		if kinds.String() != step.kinds {
+			t.Errorf("%s: %q, want %q", step.why, kinds.String(), step.kinds)
 		}
 	}
 	if st := w.Stats(); st.Frames != 4 || st.Early != 1 || st.Extra != 1 || st.Configs != 3 {
