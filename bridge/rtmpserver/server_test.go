@@ -283,14 +283,14 @@ func TestRefusalsSayWhy(t *testing.T) {
 }
 
 func TestSlowAndStrangePeersAreCut(t *testing.T) {
-	b := start(t, Config{Handshake: 150 * time.Millisecond, Setup: 300 * time.Millisecond, FirstMedia: 300 * time.Millisecond, Idle: 300 * time.Millisecond})
+	b := start(t, Config{Handshake: 400 * time.Millisecond, Setup: 600 * time.Millisecond, FirstMedia: 500 * time.Millisecond, Idle: 500 * time.Millisecond})
 	ended := func(nc net.Conn, feed func() error) {
 		t.Helper()
 		defer nc.Close()
-		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = nc.SetReadDeadline(time.Now().Add(8 * time.Second))
 		gone := make(chan error, 1)
 		go func() { _, err := io.Copy(io.Discard, nc); gone <- err }()
-		for range 100 {
+		for range 300 {
 			select {
 			case err := <-gone:
 				if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
@@ -303,7 +303,7 @@ func TestSlowAndStrangePeersAreCut(t *testing.T) {
 				}
 			}
 		}
-		t.Error("not cut in 3 s")
+		t.Error("not cut")
 	}
 	raw := func() net.Conn {
 		nc, err := net.Dial("tcp", b.addr)
@@ -321,7 +321,7 @@ func TestSlowAndStrangePeersAreCut(t *testing.T) {
 	// Behind the handshake: bytes come, commands do not.
 	shaken := raw()
 	_, _ = shaken.Write(append(rtmp.AppendC0C1(nil, 0, rtmp.DigestNone, make([]byte, rtmp.RandomSize)), make([]byte, 1536)...))
-	ended(shaken, func() error { _, err := shaken.Write([]byte{2}); return err })
+	ended(shaken, func() error { _, err := shaken.Write([]byte{0}); return err })
 	// A publisher that never sends media, and one that stops in the middle of a message and drips.
 	if c, err := dial(t, b, "live/mute", false); err != nil {
 		t.Error(err)
