@@ -80,7 +80,7 @@ func TestLinkRunsACommandAndPassesItsCodeOn(t *testing.T) {
 		t.Errorf("want one packet, lost, in %q", stderr)
 	}
 	b, err := os.ReadFile(log)
-	if err != nil || !strings.HasPrefix(string(b), "up 0 34 0 loss ") {
+	if err != nil || !strings.HasPrefix(string(b), "up 0 ") || !strings.HasSuffix(string(b), " 34 not-ect loss\n") {
 		t.Errorf("verdicts %q, %v", b, err)
 	}
 }

@@ -36,8 +36,8 @@ type Config struct {
 	Up, Down netem.Config // near → far and far → near
 	Seed     uint64
 
-	// Verdicts, when not nil, gets each packet's fate as a line (see Verdict). It is written from another goroutine
-	// until Close returns.
+	// Verdicts, when not nil, gets each packet's fate as a line of netem.Verdict; ReadVerdicts reads them. It is
+	// written from another goroutine until Close returns. After Restart the numbers begin again.
 	Verdicts io.Writer
 
 	// Of a Pair only: the largest IP packet (0: 1500), and the kernel's TCP congestion control in both namespaces,

@@ -75,7 +75,7 @@ func (l *lane) admit(now time.Duration, k *packet) {
 	ect := l.kind.ect(k)
 	deliver, fate := l.link.AdmitECT(now, size, ect)
 	if l.verdicts != nil {
-		l.verdicts.write(Verdict{Dir: l.dir, N: l.n, Now: now, Size: size, ECT: ect, Deliver: deliver, Fate: fate})
+		l.verdicts.write(netem.Verdict{Dir: l.dir, N: l.n, At: now, Size: size, Deliver: deliver, Fate: fate, NotECT: !ect})
 	}
 	l.n++
 	if fate.Drop != netem.Delivered {

@@ -113,7 +113,10 @@ func RemoveLeftovers() (int, error) {
 func (r *record) endProcesses() (ended int, err error) {
 	for _, ino := range r.Namespaces {
 		for _, pid := range processesIn(ino) {
-			ok, e := r.endOne(pid, ino)
+			ok, e := endIn(pid, ino, func(ns *os.File) (bool, error) {
+				mark, err := markOf(ns)
+				return mark == r.Mark, err
+			})
 			if ok {
 				ended++
 			}
@@ -125,9 +128,9 @@ func (r *record) endProcesses() (ended int, err error) {
 	return ended, err
 }
 
-// endOne kills pid if it lives in the namespace ino and that bears our mark. The descriptors are held over the check,
-// so neither the PID nor the namespace's number can come to mean something else in between.
-func (r *record) endOne(pid int, ino uint64) (bool, error) {
+// endIn kills pid if it lives in the namespace ino and, where ours is not nil, that says so. The descriptors are held
+// over the check, so neither the PID nor the namespace's number can come to mean something else in between.
+func endIn(pid int, ino uint64, ours func(ns *os.File) (bool, error)) (bool, error) {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return false, err
@@ -142,9 +145,10 @@ func (r *record) endOne(pid int, ino uint64) (bool, error) {
 	if err := unix.Fstat(int(ns.Fd()), &st); err != nil || st.Ino != ino {
 		return false, err
 	}
-	mark, err := markOf(ns)
-	if err != nil || mark != r.Mark {
-		return false, err
+	if ours != nil {
+		if ok, err := ours(ns); err != nil || !ok {
+			return false, err
+		}
 	}
 	return true, unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 }

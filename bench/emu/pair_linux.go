@@ -197,7 +197,7 @@ func (p *Pair) tearDown() error {
 		}
 		for _, pid := range processesIn(ns.ino) {
 			if pid != os.Getpid() {
-				_ = unix.Kill(pid, unix.SIGKILL)
+				_, _ = endIn(pid, ns.ino, nil)
 			}
 		}
 	}
@@ -257,14 +257,16 @@ func (p *Pair) deliver(dir int) (sent int) {
 		if k == nil {
 			break
 		}
-		p.path = max(p.path, k.path)
-		if dir == int(netem.Down) && !p.arrives(k) {
+		switch {
+		case dir == int(netem.Up):
+			p.path = max(p.path, k.path)
+			if k.path != 0 {
+				setAddr(k.data, source, nearAddr(k.path, k.data[0]>>4 == 6))
+			}
+		case !p.arrives(k):
 			l.unsend(k)
 			l.c.OldAddress++
 			continue
-		}
-		if dir == int(netem.Up) && k.path != 0 {
-			setAddr(k.data, source, nearAddr(k.path, k.data[0]>>4 == 6))
 		}
 		if _, err := writeFD(to, k.data); err != nil {
 			l.c.SendErrors++

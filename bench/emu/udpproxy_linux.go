@@ -227,10 +227,10 @@ func (p *UDPProxy) deliver(dir int) (sent int) {
 		if k == nil {
 			break
 		}
-		p.path = max(p.path, k.path)
 		s := k.via
 		to := p.listener
 		if dir == int(netem.Up) {
+			p.path = max(p.path, k.path)
 			if s.path != p.path { // a handover: another port of ours towards the target
 				flush()
 				p.closeSocket(s)
