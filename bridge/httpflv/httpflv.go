@@ -198,7 +198,8 @@ func (p *player) open(b []byte, ms uint32) []byte {
 		audio = audio || c.Codec.IsAudio()
 	}
 	b = flv.AppendFileHeader(b, video, audio)
-	b = flv.AppendTag(b, flv.TagScript, ms, flv.AppendMetadata(nil, tracks...))
+	// Metadata stands at time 0: ffmpeg takes any later script tag for a subtitle track.
+	b = flv.AppendTag(b, flv.TagScript, 0, flv.AppendMetadata(nil, tracks...))
 	for _, c := range tracks {
 		b = p.config(b, c, ms)
 	}

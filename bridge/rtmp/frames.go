@@ -113,7 +113,8 @@ func (w *FrameWriter) appendStart(dst [][]byte, ms uint32, f *media.Frame, track
 			first[0] = f.Config
 		}
 	}
-	dst = w.appendMetadata(dst, ms, first[:])
+	// At time 0: ffmpeg takes a later script message for a subtitle track.
+	dst = w.appendMetadata(dst, 0, first[:])
 	for i, c := range first {
 		if c != nil {
 			dst = w.appendConfig(dst, ms, c)

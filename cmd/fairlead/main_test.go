@@ -92,7 +92,8 @@ func (p *process) find(t *testing.T, pattern string) string {
 			return m[len(m)-1]
 		}
 	}
-	t.Fatalf("no %q in:\n%s", pattern, p.text())
+	text := p.text()
+	t.Fatalf("no %q in:\n%s", pattern, text[:min(len(text), 4000)])
 	return ""
 }
 
