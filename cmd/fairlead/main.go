@@ -2,6 +2,7 @@
 //
 //	fairlead relay     takes publishers over SRT and RTMP, serves players, pushes to CDN tiers
 //	fairlead demo      all of it in one process on loopback
+//	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
 //	fairlead version   what this binary was built from
 package main
 
@@ -27,6 +28,11 @@ const (
 	exitUsage  = 2 // it was asked for something it cannot do
 )
 
+// exitCode is the error of a sub-command that has said all there is to say and chooses the exit code.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 // env is what a sub-command runs in.
 type env struct {
 	args    []string
@@ -45,6 +51,7 @@ type command struct {
 var commands = []command{
 	{"relay", "take publishers over SRT and RTMP, serve players, push to CDN tiers", runRelay},
 	{"demo", "a stream through a relay in this process: prints a URL to watch", runDemo},
+	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
 	{"version", "what this binary was built from", runVersion},
 }
 
@@ -74,6 +81,9 @@ func dispatch(ctx context.Context, e env) int {
 		}
 		e.args = e.args[1:]
 		err := c.run(ctx, e)
+		if code, ok := errors.AsType[exitCode](err); ok {
+			return int(code)
+		}
 		switch {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return exitOK
