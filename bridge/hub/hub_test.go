@@ -230,3 +230,26 @@ func TestTinyFramesAreBounded(t *testing.T) {
 		t.Errorf("cache holds %d frames, %d bytes", st.GOPFrames, st.GOPBytes)
 	}
 }
+
+func TestSoundThatCameBeforeTheFirstKeyFrameIsKept(t *testing.T) {
+	h := New(Config{})
+	defer h.Close()
+	p, _ := h.Publish("live/a", PublisherInfo{})
+	sub, _ := h.Subscribe("live/a", SubscriberInfo{})
+	for _, f := range []*media.Frame{
+		{Track: 1, Codec: media.AAC, Flags: media.Key, DTS: -400 * time.Millisecond, Config: audioConfig, Payload: []byte{1}},
+		{Track: 1, Codec: media.AAC, Flags: media.Key, DTS: -20 * time.Millisecond, Config: audioConfig, Payload: []byte{2}},
+		{Codec: media.H264, DTS: -10 * time.Millisecond, Config: videoConfig, Payload: []byte{3}},
+		{Codec: media.H264, Flags: media.Key, Config: videoConfig, Payload: []byte{4}},
+		{Track: 1, Codec: media.AAC, Flags: media.Key, Config: audioConfig, Payload: []byte{5}},
+	} {
+		_ = p.WriteFrame(f)
+	}
+	var got []byte
+	for _, f := range readAll(t, sub) {
+		got = append(got, f.Payload...)
+	}
+	if string(got) != "\x04\x02\x05" {
+		t.Errorf("got %v: want the key frame, the sound that belongs to it, and what follows", got)
+	}
+}

@@ -156,13 +156,8 @@ func (s *stream) settle(f *media.Frame) bool {
 		return false
 	}
 	s.settled = true
-	if video { // what came before the first key frame is of no use to anyone
-		i := slices.IndexFunc(s.gop, (*media.Frame).IsKeyVideo)
-		if i < 0 {
-			s.gop = s.gop[:0]
-		} else {
-			s.gop = slices.Delete(s.gop, 0, i)
-		}
+	if video {
+		s.gop = fromKey(s.gop)
 	}
 	for _, sub := range s.subs {
 		sub.start()
@@ -171,6 +166,27 @@ func (s *stream) settle(f *media.Frame) bool {
 		s.gop = nil
 	}
 	return false
+}
+
+// audioLead is how much earlier than the first key frame sound may be to be kept: it was captured with the picture and
+// multiplexed a little sooner. Ours.
+const audioLead = 150 * time.Millisecond
+
+// fromKey puts the first key frame at the front of what came so far. The sound that belongs to it follows, even where it came first; pictures
+// before it are of no use to anyone.
+func fromKey(gop []*media.Frame) []*media.Frame {
+	i := slices.IndexFunc(gop, (*media.Frame).IsKeyVideo)
+	if i < 0 {
+		return gop[:0]
+	}
+	key := gop[i]
+	out := []*media.Frame{key}
+	for _, f := range gop[:i] {
+		if f.Codec.IsAudio() && f.DTS >= key.DTS-audioLead {
+			out = append(out, f)
+		}
+	}
+	return append(out, gop[i+1:]...)
 }
 
 func (s *stream) gopStart() time.Duration {

@@ -66,9 +66,11 @@ type Listener struct {
 	cfg Config
 	ln  srt.Listener
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards conns and taken
 	conns map[*Conn]struct{}
 	taken int
+
+	quiet quiet // owned by Serve's goroutine
 }
 
 // Listen opens the socket.
@@ -162,7 +164,10 @@ func (l *Listener) reject(req srt.ConnRequest, err error) {
 		r = &Rejection{CodeForbidden, err.Error()}
 	}
 	req.Reject(srt.RejectionReason(r.Code))
-	l.cfg.Logger.Warn("srt caller rejected", "peer", req.RemoteAddr(), "streamid", req.StreamId(), "code", r.Code, "err", r.Reason)
+	again, speak := l.quiet.tell(time.Now(), addrPort(req.RemoteAddr()).Addr(), r.Reason)
+	if speak {
+		l.cfg.Logger.Warn("srt caller rejected", "peer", req.RemoteAddr(), "streamid", req.StreamId(), "code", r.Code, "err", r.Reason, "times_before", again)
+	}
 }
 
 func (l *Listener) run(ctx context.Context, req srt.ConnRequest, run func(context.Context, *Conn)) {

@@ -1,6 +1,10 @@
 package srtlink
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
 
 // Rejection is why a caller is turned away, and the code it reads in the handshake response.
 //
@@ -48,4 +52,41 @@ func codeText(code uint32) string {
 		return "the key is in use"
 	}
 	return "turned away"
+}
+
+// quietFor is how long the log says the same thing of the same host once: callers of libsrt try again every 10 ms.
+const quietFor = 10 * time.Second
+
+// quietMax bounds what quiet remembers.
+const quietMax = 256
+
+// quiet decides whether a rejection is news.
+type quiet struct {
+	seen map[quietKey]*quietEntry
+}
+
+type quietKey struct {
+	host   netip.Addr
+	reason string
+}
+
+type quietEntry struct {
+	until time.Time
+	more  int
+}
+
+// tell reports whether to log, and how often the same was left out since it was logged last.
+func (q *quiet) tell(now time.Time, host netip.Addr, reason string) (more int, speak bool) {
+	k := quietKey{host, reason}
+	if e := q.seen[k]; e != nil && now.Before(e.until) {
+		e.more++
+		return 0, false
+	} else if e != nil {
+		more = e.more
+	}
+	if q.seen == nil || len(q.seen) >= quietMax {
+		q.seen = map[quietKey]*quietEntry{}
+	}
+	q.seen[k] = &quietEntry{until: now.Add(quietFor)}
+	return more, true
 }

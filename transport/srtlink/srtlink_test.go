@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -159,5 +160,25 @@ func TestRejectionCodes(t *testing.T) {
 func TestConfigNamesTheField(t *testing.T) {
 	if _, err := Listen(Config{Passphrase: "short"}); err == nil || !strings.Contains(err.Error(), "passphrase") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheLogSaysTheSameOnce(t *testing.T) {
+	var q quiet
+	now, host := time.Unix(0, 0), netip.MustParseAddr("192.0.2.1")
+	said := 0
+	for range 1000 {
+		if _, speak := q.tell(now, host, "wrong"); speak {
+			said++
+		}
+	}
+	if more, speak := q.tell(now.Add(quietFor), host, "wrong"); said != 1 || !speak || more != 999 {
+		t.Errorf("said %d times, then %v with %d left out", said, speak, more)
+	}
+	for i := range 10_000 {
+		q.tell(now, host, string(rune(i)))
+	}
+	if len(q.seen) > quietMax {
+		t.Errorf("remembers %d", len(q.seen))
 	}
 }
