@@ -152,7 +152,8 @@ func (s *stream) settle(f *media.Frame) bool {
 		return true
 	}
 	video, audio := s.kinds()
-	if !(video && audio) && f.DTS-s.gopStart() < settle {
+	complete := video && audio && slices.ContainsFunc(s.gop, (*media.Frame).IsKeyVideo)
+	if !complete && f.DTS-s.gopStart() < settle {
 		return false
 	}
 	s.settled = true
