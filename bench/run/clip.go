@@ -64,7 +64,9 @@ func MakeClip(ctx context.Context, d time.Duration, bps int64) (string, error) {
 	half := fmt.Sprintf("%s.%d", path, os.Getpid())
 	defer os.Remove(half)
 	cmd := exec.CommandContext(ctx, ffmpeg, append(args, half)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	} else if err != nil {
 		return "", fmt.Errorf("run: ffmpeg makes the clip: %w: %s", err, out)
 	}
 	if err := os.Rename(half, path); err != nil {

@@ -26,6 +26,7 @@ type recorder struct {
 	meter   *stutter.Meter
 	ended   bool
 	sound   int
+	bytes   int64     // of media, both tracks, the part behind the scored one too
 	media   []float64 // bits that came in a step
 	latency []float64 // ms, −1: no frame
 	sent    []float64 // bits on the link, as sampled
@@ -46,10 +47,14 @@ func (r *recorder) frame(f *media.Frame) {
 	defer r.mu.Unlock()
 	if !f.Codec.IsVideo() {
 		r.sound++
+		r.bytes += int64(len(f.Payload))
 		return
 	}
 	s := watch.FrameOf(f)
-	if s.Seq = r.clip.Find(f); s.Seq >= int64(len(r.source)) {
+	if s.Seq = r.clip.Find(f); s.Seq >= 0 {
+		r.bytes += int64(s.Size)
+	}
+	if s.Seq >= int64(len(r.source)) {
 		return // of the part that is sent behind
 	}
 	r.meter.Observe(s, at)
@@ -98,15 +103,17 @@ func grow(s []float64, i int, fill float64) []float64 {
 	return s
 }
 
-// finish writes the score and the timeline into out. end is since the start; the cell's wire bytes are in out.Up.
+// finish writes the score and the timeline into out, whose Up is there already. end is since the start.
 func (r *recorder) finish(out *report.Cell, end time.Duration, c *cell) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.meter.AddWire(int64(out.Up.Bytes))
 	score := r.meter.Score(end)
 	out.Score = score.Summary()
-	// The bitrate over the time in which the media was made: what is waited for at the end is not part of it.
+	// Over the time in which the media was made: what is waited for at the end is not part of it.
 	out.Score.MediaBps = float64(score.Bytes) * 8 / c.media.Seconds()
+	if r.bytes > 0 {
+		out.Score.WireRatio = float64(out.Up.Bytes) / float64(r.bytes)
+	}
 	out.Sound = report.Sound{Expected: c.clip.soundUpTo(c.media), Arrived: min(r.sound, c.clip.soundUpTo(c.media))}
 	n := int(end / step)
 	perSecond := float64(time.Second / step)
