@@ -2,6 +2,10 @@
 //
 //	fairlead bench link PROFILE [flags] -- COMMAND…      run a command behind a bad link
 //	fairlead bench link PROFILE --udp LISTEN=TARGET      the link as a UDP proxy, without privilege
+//	fairlead bench list                                  links and schemes
+//	fairlead bench run [flags]                           schemes × links × seeds, scored
+//	fairlead bench gate --baseline FILE                  worse than before?
+//	fairlead bench watch URL                             score a running stream
 //	fairlead bench selftest                              how precise the emulated link is on this machine
 //
 // Each sub-command has its own file and its line in the table below. Exit codes: 0 well, 1 it failed, 2 wrong use;
@@ -33,6 +37,10 @@ type command struct {
 
 // commands in the order of the help text.
 var commands = []command{
+	{"list", "", "the links and the schemes, and whether their programs are here", listMain},
+	{"run", "[flags]", "carry a clip with each scheme over each link, and score it", runMain},
+	{"gate", "--baseline FILE [--results FILE]", "fail when stutter or latency got worse", gateMain},
+	{"watch", "URL [flags]", "score a running stream", watchMain},
 	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},
 	{"selftest", "[flags]", "measure how precise the emulated link is on this machine", selftestMain},
 }
