@@ -144,7 +144,7 @@ func TestRunInterruptedKeepsItsReport(t *testing.T) {
 	}
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(9*time.Second, cancel) // a cell takes 6 s
+	time.AfterFunc(10*time.Second, cancel) // a cell takes 7 s
 	code, _, errs := call(ctx, "run", "--against", scheme, "--profile", "clean", "--duration", "1s", "--rate", "300k", "--seeds", "50", "--out", dir)
 	r, err := report.Load(filepath.Join(dir, "results.json"))
 	if code != exitFail || !strings.Contains(errs, "partial") || err != nil || !r.Partial || len(r.Cells) == 0 || len(r.Cells) > 10 {

@@ -24,7 +24,7 @@ import (
 // Times of a cell, ours.
 const (
 	readyWait = 5 * time.Second        // for a receiver to listen
-	settle    = 500 * time.Millisecond // from the link's start, when senders start, to the first frame
+	settle    = time.Second            // from the link's start, when senders start, to the first frame
 	runOut    = 500 * time.Millisecond // of clip that is sent behind the scored part, so that its last frame is pushed out
 	retry     = 100 * time.Millisecond // between attempts to read the stream
 )

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -45,13 +44,12 @@ func startProcess(name string, cmd *exec.Cmd) (*process, error) {
 
 // stop ends the program and everything in its group, and waits. It may be called twice.
 func (p *process) stop() {
-	group := -p.cmd.Process.Pid
-	_ = syscall.Kill(group, syscall.SIGTERM)
+	signalGroup(p.cmd.Process.Pid, false)
 	select {
 	case <-p.done:
 	case <-time.After(stopWait):
 	}
-	_ = syscall.Kill(group, syscall.SIGKILL) // also what a program that ended left in its group
+	signalGroup(p.cmd.Process.Pid, true) // also what a program that ended left in its group
 	<-p.done
 }
 
