@@ -107,11 +107,17 @@ func linkMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	return exitCode(err, stderr)
 }
 
-// punctual makes Go's runtime keep out of the carrier's way: there is a processor of Go's free whenever its thread wakes
-// up, and the garbage collector, which stops all threads, comes rarely. The function it returns takes that back.
+// punctual makes Go's runtime keep out of the carrier's way. A thread that meets the garbage collector's stop gets its turn
+// back from another thread of ours, which has no real-time priority and may wait 100 ms on a busy machine: so there is no
+// collection below 1 GiB, which a link never reaches, and a processor of Go's is always free.
+// The function it returns takes that back.
 func punctual() (undo func()) {
-	procs, gc := runtime.GOMAXPROCS(runtime.NumCPU()+2), debug.SetGCPercent(400)
-	return func() { runtime.GOMAXPROCS(procs); debug.SetGCPercent(gc) }
+	procs, gc, limit := runtime.GOMAXPROCS(runtime.NumCPU()+4), debug.SetGCPercent(-1), debug.SetMemoryLimit(1<<30)
+	return func() {
+		runtime.GOMAXPROCS(procs)
+		debug.SetGCPercent(gc)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 func misuse(stderr io.Writer, format string, args ...any) int {

@@ -10,6 +10,9 @@ import (
 // with packets of 1500 bytes. Beyond it packets are dropped and counted in Counters.Overflow.
 const maxPending = 96 << 20
 
+// prefaulted is how many packets are ready before the first one comes: 50 ms at 40,000 packets/s.
+const prefaulted = 2048
+
 // smallPacket is the capacity of a new packet: an Ethernet frame and what a handover or a copy may need.
 const smallPacket = 2048
 
@@ -24,6 +27,17 @@ type packet struct {
 
 // pool keeps packets for reuse. It belongs to one goroutine.
 type pool struct{ free []*packet }
+
+// prefault makes packets before they are needed: allocating takes locks of Go's that threads without priority hold.
+func (p *pool) prefault(n int) {
+	for range n {
+		k := &packet{data: make([]byte, smallPacket)}
+		for i := 0; i < smallPacket; i += 512 {
+			k.data[i] = 1 // so that the kernel maps the page now
+		}
+		p.put(k)
+	}
+}
 
 func (p *pool) get() *packet {
 	if n := len(p.free); n > 0 {
@@ -185,7 +199,7 @@ func newLanes(config *Config, seed uint64, pool *pool, verdicts *verdictWriter, 
 	var lanes [2]*lane
 	for dir, c := range [2]netem.Config{netem.Up: config.Up, netem.Down: config.Down} {
 		d := netem.Direction(dir)
-		lanes[dir] = &lane{dir: d, link: netem.NewLink(c, seed, d), pool: pool, verdicts: verdicts, kind: kind, overhead: overhead}
+		lanes[dir] = &lane{dir: d, link: netem.NewLink(c, seed, d), pool: pool, verdicts: verdicts, kind: kind, overhead: overhead, queue: make([]*packet, 0, prefaulted)}
 	}
 	return lanes
 }

@@ -106,6 +106,7 @@ func (p *Pair) carry() (err error) {
 	if p.config.Verdicts != nil {
 		p.verdicts = newVerdictWriter(p.config.Verdicts)
 	}
+	p.pool.prefault(prefaulted)
 	p.fresh(p.config.Seed)
 	go c.run()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,10 @@ func (p *probe) run(n, pps int, patience time.Duration) (*arrivals, error) {
 	var end atomic.Bool
 	done := make(chan error, 1)
 	go func() { done <- p.collect(a, &end) }()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_, undo := precise()
+	defer undo()
 	b := make([]byte, max(p.size, probeHeader))
 	to := sockaddr(p.to)
 	begin := time.Now()

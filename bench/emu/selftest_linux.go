@@ -353,7 +353,13 @@ func startSleeper() *sleeper {
 			due := time.Now().Add(2 * time.Millisecond)
 			sleepPrecisely(2 * time.Millisecond)
 			s.mu.Lock()
-			s.h.add(time.Since(due))
+			// A long stall is one sleep but many packets: count it as often as it should have woken up.
+			for late := time.Since(due); ; late -= 2 * time.Millisecond {
+				s.h.add(late)
+				if late < 2*time.Millisecond {
+					break
+				}
+			}
 			s.mu.Unlock()
 		}
 	}()

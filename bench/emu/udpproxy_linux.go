@@ -73,6 +73,7 @@ func NewUDPProxy(listen, target netip.AddrPort, config Config) (*UDPProxy, error
 		p.verdicts = newVerdictWriter(config.Verdicts)
 	}
 	p.carrier.receive, p.carrier.deliver = p.receive, p.deliver
+	p.pool.prefault(prefaulted)
 	p.fresh(config.Seed)
 	go p.carrier.run()
 	return p, nil

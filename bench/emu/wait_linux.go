@@ -14,20 +14,21 @@ func epollWait(epoll int, events []unix.EpollEvent, wait time.Duration) (int, er
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 		return count(n, errno)
 	}
-	var ts *unix.Timespec
+	ts := unix.NsecToTimespec(int64(max(wait, 0)))
+	var until unsafe.Pointer // nil: for ever
 	if wait > 0 {
-		t := unix.NsecToTimespec(int64(wait))
-		ts = &t
+		until = unsafe.Pointer(&ts)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(unsafe.Pointer(ts)), 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(until), 0, 0)
 	if errno != unix.ENOSYS {
 		return count(n, errno)
 	}
-	fds := []unix.PollFd{{Fd: int32(epoll), Events: unix.POLLIN}}
-	if ready, err := unix.Ppoll(fds, ts, nil); ready <= 0 || err != nil {
-		return 0, err
+	fd := unix.PollFd{Fd: int32(epoll), Events: unix.POLLIN}
+	ready, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(until), 0, 0, 0)
+	if ready == 0 || errno != 0 {
+		return count(0, errno)
 	}
-	return unix.EpollWait(epoll, events, 0)
+	return epollWait(epoll, events, 0)
 }
 
 func count(n uintptr, errno unix.Errno) (int, error) {
