@@ -47,9 +47,17 @@
 //
 // # How much to send
 //
-// [LossEstimator] turns feedback into a loss ratio and a mean burst length. [Plan] answers, for one such channel, how
-// many repairs to send with a block and how many packets in each later round so that a class of media meets its target
-// at the least cost; [Planner] keeps a bounded number of plans. Package fec/limit computes what is possible at all.
+//	feedback ─▶ LossEstimator ─ p⁺, L̂ ─▶ Planner ─▶ Plan ─▶ Proactive: parity behind a block's first sending
+//	         ─▶ RoundEstimator ─▶ TransmissionsLeft ─┘     ├─▶ Repair:    packets in a later round (never fewer than missing)
+//	                                                       ├─▶ Blocks:    frames to a block;  SubBlock: cuts of a key frame
+//	                                                       └─▶ Window:    repairs per packet when no round fits
+//
+// A Plan minimises the packets sent for a target of blocks lost, which differs by [Class], by dynamic programming over
+// the rounds left, the symbols missing and the fate of the last packet. Parity counts in every later round. On a channel
+// that it knows it costs what package fec/limit computes as the least; having to guess the channel from feedback adds
+// 2 to 15 % to that where one or two rounds fit, and nothing where four do.
+//
+// A Planner keeps up to 16 plans of 20 KiB; plans belong to channels, not to streams.
 //
 // What is left to others: sequence numbers on the wire, feedback, timers, pacing and the choice of what to send first.
 package fec

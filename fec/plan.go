@@ -10,6 +10,16 @@ type Setting struct {
 	// Frames and Packets ask for a sliding window as well, which is of use when no round fits: it spans so many
 	// frames of so many packets on average. Zero: no window.
 	Frames, Packets int
+	// Relax multiplies the targets of all classes: 10 makes 1e-3 of 1e-4. Zero is 1.
+	Relax float64
+}
+
+// target is the probability that a block of this class may miss its deadline.
+func (s Setting) target(c Class) float64 {
+	if s.Relax > 0 {
+		return min(c.Target()*s.Relax, 0.1)
+	}
+	return c.Target()
 }
 
 // Price is what a plan paid for a block: the weight, in packets, of losing it. A block keeps its price for life, also

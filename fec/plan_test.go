@@ -211,8 +211,8 @@ func TestPlannerKeepsFew(t *testing.T) {
 	if got.Setting().round() != got.Setting() {
 		t.Error("rounding twice is rounding further")
 	}
-	for i := range 10 {
-		p.Use(Setting{Loss: 0.01 + 0.01*float64(i)})
+	for i := range 50 {
+		p.Use(Setting{Loss: 0.1, Burst: 3, Idle: 10, Frames: 2 + i, Packets: 14})
 		if s, want := p.Wanted(); want {
 			p.Add(&Plan{setting: s})
 		}
@@ -220,11 +220,11 @@ func TestPlannerKeepsFew(t *testing.T) {
 	if len(p.plans) != plansKept {
 		t.Errorf("%d plans are kept, want %d", len(p.plans), plansKept)
 	}
-	plan := p.Use(Setting{Loss: 0.1})
+	plan := first
 	if !raceEnabled {
 		if n := testing.AllocsPerRun(100, func() {
-			p.Use(Setting{Loss: 0.05})
-			p.Use(Setting{Loss: 0.1})
+			p.Use(Setting{Loss: 0.05, Burst: 2, Idle: 12})
+			p.Use(Setting{Loss: 0.1, Burst: 3, Idle: 10, Frames: 20, Packets: 14})
 			plan.Proactive(14, 1, Key, 0.3)
 			plan.Repair(4, 3, 2, true)
 		}); n != 0 {

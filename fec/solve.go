@@ -81,7 +81,7 @@ func newPlan(s Setting) *Plan {
 	for k := range blockSizes {
 		for r := range planRounds + 1 {
 			for class := range classes {
-				p.choices[k][r][class] = choose(&outcomes[k][r], blockSizes[k], class.Target())
+				p.choices[k][r][class] = choose(&outcomes[k][r], blockSizes[k], s.target(class))
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func (s Setting) windowOverhead(channel limit.Channel) float64 {
 	if s.Loss == 0 {
 		return floor
 	}
-	target := Reference.Target()
+	target := s.target(Reference)
 	block := channel.BlockOverhead(s.Frames, s.Packets, target)
 	if block < 1 {
 		if slide, ok := channel.SlideOverhead(s.Packets, s.Frames, target, block); ok {
