@@ -99,7 +99,8 @@ type Hybrid struct {
 // mostRounds is where the dynamic programme stops counting: nothing gets better.
 const mostRounds = 14
 
-// Compute answers a query. It takes milliseconds, up to seconds for long bursts at high loss.
+// Compute answers a query. It takes 20 ms at 5 % loss in bursts of 3 and 200 ms of latency, up to seconds for long
+// bursts and long windows.
 func Compute(q Query) (Result, error) {
 	if err := q.validate(); err != nil {
 		return Result{}, err
