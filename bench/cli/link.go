@@ -10,13 +10,12 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/emu"
+	"github.com/fairlead-live/fairlead/bench/netem"
 )
 
 const linkHelp = `usage: fairlead bench link PROFILE [flags] -- COMMAND…
@@ -36,6 +35,9 @@ A name server, the internet and other interfaces are not reachable from inside.
 --udp needs no privilege: a proxy on LISTEN (PORT or HOST:PORT; PORT alone means loopback) that stands for the link to
 TARGET. --tcp adds delays and rates only: in user space TCP cannot lose packets. To judge TCP, use the first form.
 
+--tc prints the same link for the kernel's netem, where it has one: a profile with a trace, a schedule or a managed queue is
+refused, for tc has no word for it. tc's own loss draws are not ours: the statistics agree, the packet numbers do not.
+
 The counters of both directions go to stderr at the end. Flags:
 `
 
@@ -50,6 +52,7 @@ type linkFlags struct {
 	udp, tcp   string
 	mtu        int
 	congestion string
+	tc         string
 }
 
 func (f *linkFlags) define(fs *flag.FlagSet) {
@@ -62,6 +65,7 @@ func (f *linkFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.udp, "udp", "", "`LISTEN=TARGET` of a UDP proxy instead of namespaces")
 	fs.StringVar(&f.tcp, "tcp", "", "`LISTEN=TARGET` of a TCP proxy (delays and rates only)")
 	fs.IntVar(&f.mtu, "mtu", 1500, "largest IP packet in the namespaces")
+	fs.StringVar(&f.tc, "tc", "", "print the commands that give kernel devices this link: `DEVICE` of the near side, or NEAR,FAR")
 	fs.StringVar(&f.congestion, "congestion-control", "", "of TCP in the namespaces: `NAME`, such as cubic or bbr")
 }
 
@@ -79,7 +83,7 @@ func linkMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	switch {
 	case len(profile) == 0:
 		return misuse(stderr, "link: which profile? `fairlead bench link -h` explains")
-	case len(words) == 0 && !proxy:
+	case len(words) == 0 && !proxy && f.tc == "":
 		return misuse(stderr, "link: which command? put it after --, or use --udp LISTEN=TARGET")
 	case proxy && (f.forward != "" || f.far != "" || f.congestion != ""):
 		return misuse(stderr, "link: --forward, --far and --congestion-control belong to namespaces, not to a proxy")
@@ -87,6 +91,9 @@ func linkMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	up, down, err := resolve(profile[0], f.traces)
 	if err != nil {
 		return misuse(stderr, "link: %v", err)
+	}
+	if f.tc != "" {
+		return printTC(f.tc, up, down, stdout, stderr)
 	}
 	config := emu.Config{Up: up, Down: down, Seed: f.seed, MTU: f.mtu, CongestionControl: f.congestion}
 	var log *os.File
@@ -107,17 +114,21 @@ func linkMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	return exitCode(err, stderr)
 }
 
-// punctual makes Go's runtime keep out of the carrier's way. A thread that meets the garbage collector's stop gets its turn
-// back from another thread of ours, which has no real-time priority and may wait 100 ms on a busy machine: so there is no
-// collection below 1 GiB, which a link never reaches, and a processor of Go's is always free.
-// The function it returns takes that back.
-func punctual() (undo func()) {
-	procs, gc, limit := runtime.GOMAXPROCS(runtime.NumCPU()+4), debug.SetGCPercent(-1), debug.SetMemoryLimit(1<<30)
-	return func() {
-		runtime.GOMAXPROCS(procs)
-		debug.SetGCPercent(gc)
-		debug.SetMemoryLimit(limit)
+// printTC prints the words of tc for the near device and, when there is one, the far device.
+func printTC(devices string, up, down netem.Config, stdout, stderr io.Writer) int {
+	near, far, both := strings.Cut(devices, ",")
+	line, err := emu.TCCommand(near, up)
+	if err != nil {
+		return misuse(stderr, "link: --tc: up: %v", err)
 	}
+	fmt.Fprintln(stdout, line)
+	if both {
+		if line, err = emu.TCCommand(far, down); err != nil {
+			return misuse(stderr, "link: --tc: down: %v", err)
+		}
+		fmt.Fprintln(stdout, line)
+	}
+	return exitOK
 }
 
 func misuse(stderr io.Writer, format string, args ...any) int {
