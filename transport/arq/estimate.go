@@ -151,14 +151,14 @@ func (c *reportClock) unwrap(t uint32) time.Duration {
 	return time.Duration(c.ticks) * (time.Second >> 8) >> 8
 }
 
-// quantile follows the 95th percentile by steps.
+// quantile follows the 90th percentile by steps.
 type quantile struct {
 	v    time.Duration
 	seen bool
 }
 
-// quantileStep is the step up at the 95th percentile: ours. 19 times as many steps down undo it.
-const quantileStep = 950 * time.Microsecond
+// quantileStep is the step up: ours. Nine times as many steps down undo it.
+const quantileStep = 900 * time.Microsecond
 
 func (q *quantile) add(d time.Duration) {
 	d = max(d, 0)
@@ -168,7 +168,7 @@ func (q *quantile) add(d time.Duration) {
 	case d > q.v:
 		q.v += min(quantileStep, d-q.v)
 	default:
-		q.v -= min(quantileStep/19, q.v-d)
+		q.v -= min(quantileStep/9, q.v-d)
 	}
 }
 

@@ -76,6 +76,7 @@ type Tracker struct {
 	owd      owdTrack
 	delta    quantile
 	arrival  time.Duration // newest, receiver's clock
+	fates    []bool        // of packets below oldest, not yet taken
 	silentAt time.Duration // when the newest report came
 }
 
@@ -102,7 +103,7 @@ func (t *Tracker) RTT() *RTT { return &t.rtt }
 // LastReport is when the newest report came; zero before the first.
 func (t *Tracker) LastReport() time.Duration { return t.silentAt }
 
-// RoundDelay is what a round costs beyond the round-trip time: the 95th percentile of the time from a
+// RoundDelay is what a round costs beyond the round-trip time: the 90th percentile of the time from a
 // packet's sending to the knowledge of its loss, less the smoothed RTT.
 func (t *Tracker) RoundDelay() time.Duration { return t.delta.value() }
 
@@ -135,7 +136,8 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 		return out, ErrLying
 	}
 	at := t.report.unwrap(f.Time)
-	newest, sample := t.top, time.Duration(-1)
+	newest := t.top
+	sample := time.Duration(-1)
 	for i := range f.Len() {
 		s := begin + int64(i)
 		m := f.Metric(i)
@@ -161,7 +163,7 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 			t.owd.add(now, e.Arrival-e.Sent)
 			t.arrival = max(t.arrival, e.Arrival)
 			if s > newest { // RFC 9002 §5.1: one sample a report, of the newest packet
-				newest, sample = s, now-r.sent-offset
+				newest, sample = s, max(0, now-r.sent-offset)
 			}
 		}
 		t.top = max(t.top, s)
@@ -189,6 +191,14 @@ func (t *Tracker) NextTimeout() (at time.Duration) {
 		}
 	}
 	return at
+}
+
+// Fates lends what became of packets since the last call, in the order they were sent: true is lost. A packet
+// appears when the fate of all before it is known, too.
+func (t *Tracker) Fates() []bool {
+	f := t.fates
+	t.fates = t.fates[:0]
+	return f
 }
 
 // Forget ends the wait for every packet in flight: after an outage nobody knows. They count as lost.
@@ -219,7 +229,7 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 	}
 	// The tail: nothing sent after it has arrived, but it should have been there when the report was made.
 	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence {
-		slack := tailSlack + w + t.rtt.Var()/2
+		slack := tailSlack + w
 		for s := max(t.oldest, t.top+1); s < t.next; s++ {
 			r := t.at(s)
 			if r.sent+expected+slack >= at {
@@ -236,7 +246,7 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 
 // tailSlack is how much later than the slowest recent packet one may be before its absence from a
 // report is a loss: ours, above the 1 ms grain of RFC 8888 offsets at both ends.
-const tailSlack = 3 * time.Millisecond
+const tailSlack = 2 * time.Millisecond
 
 // tailSilence is how long nothing may have arrived for that to hold: ours, three reports. After it the
 // path has stopped, and what is on it may still come.
@@ -259,6 +269,9 @@ func (t *Tracker) settle(r *record, s state) {
 
 func (t *Tracker) skip() {
 	for t.oldest < t.next && t.at(t.oldest).state != inFlight {
+		if len(t.fates) < len(t.ring) {
+			t.fates = append(t.fates, t.at(t.oldest).state == lost)
+		}
 		t.oldest++
 	}
 }

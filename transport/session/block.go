@@ -8,29 +8,16 @@ import (
 	"github.com/fairlead-live/fairlead/transport/arq"
 )
 
-// maxBlock cuts key frames in time: a sub-block's feedback runs while the next one is on the wire (design.md §4).
-const maxBlock = 32
-
-// class says how well a block is protected.
-type class uint8
-
-const (
-	classReference class = iota
-	classDroppable
-	classKey
-	classAudio
-)
-
-func classOf(f *transport.Frame) class {
+func classOf(f *transport.Frame) fec.Class {
 	switch {
 	case f.Codec.IsAudio():
-		return classAudio
+		return fec.Audio
 	case f.Flags.Has(transport.Key) || f.Flags.Has(transport.Config):
-		return classKey
+		return fec.Key
 	case f.Flags.Has(transport.Droppable):
-		return classDroppable
+		return fec.Droppable
 	}
-	return classReference
+	return fec.Reference
 }
 
 // block is a run of media packets that are protected together.
@@ -41,7 +28,8 @@ type block struct {
 	id       int64
 	base     int64
 	count    int
-	class    class
+	class    fec.Class
+	price    fec.Price
 	capture  time.Duration
 	deadline time.Duration // latest useful time to send
 	end      bool          // its frame ends with it
@@ -50,6 +38,7 @@ type block struct {
 	here     int           // media packets the receiver has
 	repairs  int           // repair symbols it has
 	answers  int           // resends and repairs, also those sent ahead, queued or in flight
+	answered time.Duration // when the newest answer was queued
 	round    uint8
 	over     bool // complete, or given up
 	touched  bool
@@ -73,25 +62,27 @@ func (s *Sender) valid(n int64) bool {
 }
 
 // addBlocks makes blocks of the k packets of a frame and queues them, each with the repairs that go ahead.
-func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c class) {
-	parts := (k + maxBlock - 1) / maxBlock
+func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.Class) {
 	q := queueMedia
-	if c == classAudio {
+	if c == fec.Audio {
 		q = queueAudio
 	}
-	for i := range parts {
-		from, to := k*i/parts, k*(i+1)/parts
+	perPacket := s.cfg.Controller.PacingRate().Time(s.cfg.MTU + ipUDP)
+	for done := 0; done < k; {
+		n := fec.SubBlock(k - done)
 		s.nextBlock++ // from 1: a zero block is no block
 		b := &s.blocks[s.nextBlock&(blockRing-1)]
 		*b = block{
-			id: s.nextBlock, base: base + int64(from), count: to - from, class: c, unsent: to - from,
-			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: i == parts-1,
+			id: s.nextBlock, base: base + int64(done), count: n, class: c, unsent: n,
+			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: done+n == k,
 		}
-		for n := b.base; n < b.base+int64(b.count); n++ {
-			*s.packet(n) = mediaPacket{block: b.id}
-			s.queues[q].push(item{kind: sendSource, ref: n, deadline: b.deadline})
+		done += n
+		for i := range int64(n) {
+			*s.packet(b.base + i) = mediaPacket{block: b.id}
+			s.queues[q].push(item{kind: sendSource, ref: b.base + i, deadline: b.deadline})
 		}
-		ahead := s.policy.ahead(b.count, s.rounds(now+s.cfg.Controller.PacingRate().Time(to*(s.cfg.MTU+ipUDP)), b), c)
+		var ahead int
+		ahead, b.price = s.policy.ahead(n, s.rounds(now+time.Duration(done)*perPacket, b)-1, c)
 		for range ahead {
 			if s.queues[q].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline}) {
 				b.answers++
@@ -116,10 +107,10 @@ func (s *Sender) rounds(now time.Duration, b *block) int {
 	return 1 + int(left/s.roundTime())
 }
 
-// roundTime is what one round of recovery takes.
+// roundTime is what one round of recovery takes: fec.md §4.4, with the delay's 90th percentile for its 95th.
 func (s *Sender) roundTime() time.Duration {
 	r := s.tracker.RTT()
-	return r.Smoothed() + 2*r.Var() + s.tracker.RoundDelay()
+	return max(time.Millisecond, r.Smoothed()+2*r.Var()+s.tracker.RoundDelay())
 }
 
 // note brings the state of a media packet and of its block up to date.
@@ -194,27 +185,51 @@ func (s *Sender) serve(now time.Duration, b *block) {
 		s.giveUp(b)
 		return
 	}
-	want := s.policy.answer(lost, left, b) - b.answers
+	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
+		return // what is on its way is enough, and should it be lost there is time to know and to act
+	}
+	want := s.policy.answer(lost, left, b)
+	var gap time.Duration
+	if left == 1 { // no report will come in time: use the time there is to get out of a burst
+		want, gap = s.policy.spread(lost, want, b.deadline-now-spreadMargin)
+	}
+	want -= b.answers
 	if want <= 0 {
 		return
 	}
 	b.round++
+	b.answered = now
+	it := item{kind: sendResend, deadline: b.deadline, at: now, round: b.round}
 	for n := b.base; n < b.base+int64(b.count) && want > 0; n++ {
 		if p := s.packet(n); p.sent && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
-			if !s.queues[queueRepair].push(item{kind: sendResend, ref: n, deadline: b.deadline, round: b.round}) {
+			it.ref = n
+			if !s.answerWith(it, now) {
 				return
 			}
 			p.flying++
 			b.answers++
 			want--
+			it.at += gap
 		}
 	}
+	it.kind, it.ref = sendRepair, b.id
 	for ; want > 0 && s.repairable(b); want-- {
-		if !s.queues[queueRepair].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline, round: b.round}) {
+		if !s.answerWith(it, now) {
 			return
 		}
 		b.answers++
+		it.at += gap
 	}
+}
+
+// spreadMargin is how long before the deadline the last of the answers spread over time leaves: ours.
+const spreadMargin = 3 * time.Millisecond
+
+func (s *Sender) answerWith(it item, now time.Duration) bool {
+	if it.at > now {
+		return s.later.push(it)
+	}
+	return s.queues[queueRepair].push(it)
 }
 
 // repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other
@@ -243,7 +258,7 @@ func (s *Sender) giveUp(b *block) {
 		return
 	}
 	b.over = true
-	if b.class != classDroppable && b.class != classAudio {
+	if b.class != fec.Droppable && b.class != fec.Audio {
 		s.wantKey = true
 	}
 	s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})

@@ -24,6 +24,7 @@ const (
 type item struct {
 	ref      int64
 	deadline time.Duration
+	at       time.Duration // not before; 0: at once
 	kind     itemKind
 	round    uint8
 }
@@ -35,6 +36,8 @@ type queue struct {
 }
 
 func (q *queue) len() int { return q.tail - q.head }
+
+func (q *queue) room() int { return len(q.items) - q.len() }
 
 func (q *queue) push(it item) bool {
 	if q.len() == len(q.items) {
@@ -53,6 +56,40 @@ func (q *queue) peek() (item, bool) {
 }
 
 func (q *queue) pop() { q.head++ }
+
+// maxLater bounds the answers that are spread over time.
+const maxLater = 256
+
+// later holds items until their time, the earliest first.
+type later struct{ items []item }
+
+// push keeps the order; it reports false when there is no room.
+func (l *later) push(it item) bool {
+	if len(l.items) == maxLater {
+		return false
+	}
+	i := len(l.items)
+	for i > 0 && l.items[i-1].at > it.at {
+		i--
+	}
+	l.items = append(l.items, item{})
+	copy(l.items[i+1:], l.items[i:])
+	l.items[i] = it
+	return true
+}
+
+func (l *later) due() time.Duration {
+	if len(l.items) == 0 {
+		return 0
+	}
+	return max(1, l.items[0].at)
+}
+
+func (l *later) pop() item {
+	it := l.items[0]
+	l.items = l.items[:copy(l.items, l.items[1:])]
+	return it
+}
 
 // prober sends probes after the end of a frame, so that the loss of its last packets shows: fec.md §4.6.
 type prober struct {

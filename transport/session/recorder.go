@@ -11,19 +11,22 @@ const (
 	reportInterval = 20 * time.Millisecond
 	reportPackets  = 16
 	reportGap      = 2 * time.Millisecond // least distance of reports on a gap
+	reportAgain    = 4 * time.Millisecond // ours: repeats a report on a gap when no other followed
 	reportHistory  = 100 * time.Millisecond
-	tailIdle       = 4 * time.Millisecond // ours: a frame whose end has not come after this silence is reported on
-	recorderSize   = 1024                 // transport sequence numbers remembered: 2 × MaxMetrics
+	recorderSize   = 1024 // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
 // recorder is the receiver's memory of arrivals, by transport sequence number.
 type recorder struct {
 	ring    [recorderSize]arrival
-	highest int64 // -1 before the first
-	from    int64 // reports begin here
-	fresh   int   // packets since the last report
-	urgent  bool  // something is missing, or was found
-	open    bool  // the newest frame heard of lacks its end
+	highest int64         // -1 before the first
+	from    int64         // reports begin here
+	fresh   int           // packets since the last report
+	urgent  bool          // something is missing, or was found
+	again   bool          // the last report told of something missing: it is repeated soon, should it be lost
+	open    bool          // the newest frame heard of lacks its end
+	gap     time.Duration // between packets of a frame, smoothed
+	idle    int           // reports since on a frame whose end does not come
 	sent    time.Duration
 	heard   time.Duration // newest arrival
 	metrics [wire.MaxMetrics]wire.Metric
@@ -65,10 +68,19 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 		r.urgent = true // a hole is filled
 	}
 	*r.at(seq) = arrival{seq: seq, at: now, ecn: ecn, here: true}
+	if r.open && r.fresh > 0 {
+		r.gap += (min(now-r.heard, 20*time.Millisecond) - r.gap) / 8
+	}
 	r.fresh++
 	r.heard = now
+	r.idle = 0
 	return true
 }
+
+// tailIdle are the silences after which a frame whose end has not come is reported on: ours. The sender then knows
+// that its last packets are lost although nothing followed them (package arq). The first one may be too early to
+// be sure of the last of them.
+var tailIdle = [...]time.Duration{3 * time.Millisecond, 6 * time.Millisecond, 12 * time.Millisecond}
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
 
@@ -84,8 +96,11 @@ func (r *recorder) due() time.Duration {
 		return max(1, r.sent+reportGap, r.heard)
 	}
 	at := r.sent + reportInterval
-	if r.fresh > 0 && r.open {
-		at = min(at, max(r.heard+tailIdle, r.sent+reportGap))
+	if r.again {
+		at = min(at, r.sent+reportAgain)
+	}
+	if r.open && r.idle < len(tailIdle) {
+		at = min(at, max(r.heard+tailIdle[r.idle]+2*r.gap, r.sent+reportGap))
 	}
 	if r.fresh == 0 && at > r.heard+reportHistory {
 		return 0
@@ -107,6 +122,10 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
 		}
 	}
+	for r.idle < len(tailIdle) && now >= r.heard+tailIdle[r.idle]+2*r.gap {
+		r.idle++
+	}
+	r.again = r.urgent
 	r.fresh, r.urgent, r.sent = 0, false, now
 	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(r.from), r.metrics[:n], wire.ReportTime(now))
 }

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/arq"
 	"github.com/fairlead-live/fairlead/transport/srtp"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
-// paceBurst is how far the pacer may fall behind and catch up at once: quic_cc.md 4.2, slices of 2.5 ms.
-const paceBurst = 2500 * time.Microsecond
+// paceBurst is how far the pacer may fall behind and catch up at once: ours. A timer is about as late; quic_cc.md 4.2
+// allows slices of 2.5 ms, but each millisecond of them stands in the path's queue for the length of a frame.
+const paceBurst = time.Millisecond
 
 // AppendDatagram appends the next datagram to dst, or reports false when nothing may be sent now.
 func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
@@ -27,6 +29,12 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		return s.keepAlive(dst, at)
 	}
 	s.held = false
+	for due := s.later.due(); due > 0 && due <= at; due = s.later.due() {
+		it := s.later.pop()
+		if !s.queues[queueRepair].push(it) {
+			s.unqueue(it)
+		}
+	}
 	for q := range s.queues {
 		for {
 			it, ok := s.queues[q].peek()
@@ -131,20 +139,18 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 func (s *Sender) probes(now time.Duration, b *block) int {
 	left, lossy := s.rounds(now, b), s.policy.lossy(now)
 	switch {
-	case b.class == classAudio && b.count == 1, left > 3:
+	case b.class == fec.Audio && b.count == 1, left >= 3:
 		return 0
-	case left == 3:
-		return min(1, s.lossyProbes(lossy))
 	}
 	return 1 + s.lossyProbes(lossy)
 }
 
 // answerProbes is how many probes follow what answers a loss.
 func (s *Sender) answerProbes(now time.Duration, b *block) int {
-	if s.rounds(now, b) > 2 {
+	if s.rounds(now, b) > 1 {
 		return 1
 	}
-	return 2
+	return 0
 }
 
 func (s *Sender) lossyProbes(lossy bool) int {
@@ -186,9 +192,9 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 		Deadline: uint16(min(1<<16-1, max(0, (b.deadline-now).Milliseconds()))),
 	}
 	switch b.class {
-	case classKey:
+	case fec.Key:
 		r.Flags |= wire.RepairKey
-	case classAudio:
+	case fec.Audio:
 		r.Flags |= wire.RepairAudio
 	}
 	body := wire.AppendRepairHeader(s.header(dst, now), &r)
@@ -200,6 +206,19 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	s.stats.Repairs++
 	s.probing.sent(now, s.answerProbes(now, b))
 	return s.finish(dst, body, now, arq.Repair, b.id), true
+}
+
+// unqueue takes back that an answer was on its way.
+func (s *Sender) unqueue(it item) {
+	id := it.ref
+	if it.kind == sendResend {
+		p := s.packet(it.ref)
+		p.flying--
+		id = p.block
+	}
+	if b := s.block(id); b != nil {
+		b.answers--
+	}
 }
 
 // header appends an RTP header.
@@ -226,6 +245,7 @@ func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, re
 	s.cfg.Controller.Sent(now, size)
 	s.breaker.sent(now)
 	s.pace = max(s.pace, now-paceBurst) + s.cfg.Controller.PacingRate().Time(size)
+	s.policy.packets.add(now, 1)
 	s.stats.Datagrams++
 	s.stats.BytesSent += uint64(len(packet) - at)
 	return packet

@@ -16,7 +16,6 @@ import (
 const (
 	trackerPackets = 2048 // transport sequence numbers remembered: 2 s at 1000 packets/s
 	blockRing      = 512  // blocks remembered
-	queueRing      = 4096 // entries a queue of the sender may hold
 )
 
 // Sender turns frames into datagrams. It is owned by one goroutine; it holds no lock.
@@ -39,6 +38,7 @@ type Sender struct {
 	touched   []int64 // blocks that a report said something about
 
 	queues  [queues]queue
+	later   later
 	pace    time.Duration // when the pacer lets the next packet go
 	held    bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
 	probing prober
@@ -72,8 +72,8 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	}
 	s := &Sender{cfg: cfg, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
-	for i := range s.queues {
-		s.queues[i].items = make([]item, queueRing)
+	for i, size := range [queues]int{queueAudio: 512, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
+		s.queues[i].items = make([]item, size)
 	}
 	return s, nil
 }
@@ -102,6 +102,18 @@ func (s *Sender) KeyframeWanted() bool {
 	return w
 }
 
+// PlanWanted is the setting whose plan the sender lacks, if it lacks one. Computing it takes 10 to 100 ms: the
+// shell does so in another goroutine (fec.NewPlan) and hands it over with AddPlan. Meanwhile an older plan serves.
+func (s *Sender) PlanWanted() (fec.Setting, bool) {
+	if s.policy.off {
+		return fec.Setting{}, false
+	}
+	return s.policy.planner.Wanted()
+}
+
+// AddPlan takes a plan that was wanted.
+func (s *Sender) AddPlan(p *fec.Plan) { s.policy.planner.Add(p) }
+
 // Close ends the session: nothing more is sent.
 func (s *Sender) Close() { s.closed = true }
 
@@ -129,6 +141,9 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 	}
 	class := classOf(f)
 	base := s.nextMedia
+	s.policy.media.add(at, k)
+	s.policy.frames.add(at, 1)
+	s.policy.refresh(at, s.roundTime(), 0)
 	s.packetize(f, capture, total, k)
 	s.addBlocks(at, capture, base, k, class)
 	s.frames++
@@ -139,14 +154,8 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 
 // room is how many more packets fit without pushing out what was never sent.
 func (s *Sender) room() int {
-	first := s.nextMedia
-	for _, q := range [...]*queue{&s.queues[queueAudio], &s.queues[queueMedia]} {
-		if it, ok := q.peek(); ok {
-			first = min(first, it.ref)
-		}
-	}
-	free := len(s.media) - int(s.nextMedia-first)
-	return min(free, queueRing/2-s.queues[queueMedia].len(), queueRing/2-s.queues[queueAudio].len())
+	free := len(s.media) - int(s.nextMedia-s.sentUpTo())
+	return min(free, s.queues[queueMedia].room()/2, s.queues[queueAudio].room()/2)
 }
 
 // packetize cuts a frame into k equal packets (all of total bytes, the frame header included).
@@ -235,8 +244,10 @@ func (s *Sender) settle(now time.Duration) {
 				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost, CE: e.ECN == 3,
 			})
 		}
-		s.policy.saw(now, e)
 		s.note(e)
+	}
+	for _, lost := range s.tracker.Fates() {
+		s.policy.observe(s.zero.Add(now), now, lost)
 	}
 	if len(s.packets) > 0 {
 		s.cfg.Controller.Feedback(now, s.tracker.RTT().Min(), s.packets)
@@ -259,6 +270,9 @@ func (s *Sender) NextTimeout() time.Time {
 		earliest(max(1, s.pace, s.breaker.until()))
 	}
 	earliest(s.tracker.NextTimeout())
+	if due := s.later.due(); due > 0 {
+		earliest(max(due, s.pace, s.breaker.until()))
+	}
 	if due := s.probing.due(); due > 0 {
 		earliest(max(due, s.pace, s.breaker.until()))
 	}

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/arq"
 	"github.com/fairlead-live/fairlead/transport/srtp"
 )
 
@@ -25,20 +27,14 @@ type world struct {
 	rng      *rand.Rand
 
 	source  source
-	written map[uint16]written // by frame number
 	frames  int64
+	refused int
 	got     []gotFrame
 	wire    int // bytes up, IP and UDP included
 	back    int // bytes down
 	buf     []byte
-	onUp    func(b []byte) // sees each datagram the receiver gets
-}
-
-type written struct {
-	capture time.Duration
-	key     bool
-	size    int
-	first   byte
+	onUp    func(b []byte)        // sees each datagram the receiver gets
+	onLoss  func(d time.Duration) // how long after the round trip a loss was known
 }
 
 type gotFrame struct {
@@ -176,7 +172,7 @@ func masterKeys(n byte) (k srtp.Keys) {
 // newWorld makes a world; cfg is for both ends.
 func newWorld(t testing.TB, seed uint64, cfg Config, up, down path, src source) *world {
 	t.Helper()
-	w := &world{t: t, up: up, down: down, seed: seed, source: src, written: map[uint16]written{}, rng: rand.New(rand.NewPCG(seed, 5))}
+	w := &world{t: t, up: up, down: down, seed: seed, source: src, rng: rand.New(rand.NewPCG(seed, 5))}
 	var err error
 	seal := func(n byte) *srtp.Sealer {
 		s, err := srtp.NewSealer(masterKeys(n))
@@ -251,6 +247,11 @@ func (w *world) run(d time.Duration, src bool) {
 				w.rx.HandleDatagram(w.at(), f.data)
 			} else {
 				w.tx.HandleDatagram(w.at(), f.data)
+				for _, e := range w.tx.events {
+					if e.Outcome == arq.Lost && w.onLoss != nil {
+						w.onLoss(w.now - e.Sent - w.tx.tracker.RTT().Min())
+					}
+				}
 			}
 			w.drain()
 		}
@@ -269,16 +270,24 @@ func (w *world) write() {
 		f.Flags |= transport.Key
 	}
 	f.Data[0] = byte(w.frames)
-	number := uint16(w.tx.frames)
-	if err := w.tx.WriteFrame(w.at(), &f); err == nil {
-		w.written[number] = written{capture: w.now, key: key, size: size, first: byte(w.frames)}
+	if err := w.tx.WriteFrame(w.at(), &f); err != nil {
+		w.refused++
 	}
 	w.frames++
 	w.drain()
 }
 
-// drain is the driving rule.
+// plans are shared between worlds: each takes some 10 ms.
+var plans = map[fec.Setting]*fec.Plan{}
+
+// drain is the driving rule. Plans are there at once.
 func (w *world) drain() {
+	if setting, ok := w.tx.PlanWanted(); ok {
+		if plans[setting] == nil {
+			plans[setting] = fec.NewPlan(setting)
+		}
+		w.tx.AddPlan(plans[setting])
+	}
 	for {
 		b, ok := w.tx.AppendDatagram(w.buf[:0], w.at())
 		if !ok {
@@ -312,7 +321,6 @@ func (w *world) carry(p path, b []byte, up bool) {
 	if !ok {
 		return
 	}
-	w.frames += 0
 	f := flight{at: at, n: w.nextFlight(), up: up, data: append([]byte(nil), b...)}
 	heap.Push(&w.events, f)
 }
