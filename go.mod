@@ -12,6 +12,7 @@ require (
 	github.com/asticode/go-astits v1.16.0
 	github.com/bluenviron/gortmplib v1.0.2
 	github.com/goccy/go-yaml v1.19.2
+	github.com/quic-go/quic-go v0.65.0
 	gonum.org/v1/plot v0.17.0
 )
 
@@ -25,6 +26,7 @@ require (
 	github.com/asticode/go-astikit v0.30.0 // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 )
@@ -33,5 +35,5 @@ require (
 	github.com/benburkert/openpgp v0.0.0-20160410205803-c2471f86866c // indirect
 	github.com/datarhei/gosrt v0.11.1-0.20260812091715-a77b40bb4b76
 	github.com/klauspost/cpuid/v2 v2.3.0 // indirect
-	golang.org/x/net v0.57.0 // indirect
+	golang.org/x/net v0.57.0
 )

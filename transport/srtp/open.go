@@ -18,6 +18,7 @@ type Opener struct {
 	rtcp   replay
 	nonce  [nonceSize]byte
 	aad    [rtcpHeader + 4]byte
+	opened uint64
 }
 
 // NewOpener makes an opener without keys.
@@ -65,6 +66,7 @@ func (o *Opener) OpenRTP(dst, b []byte, outage bool) (out []byte, index int64, e
 			out, openErr := s.rtp.Open(dst, o.nonce[:], b[rtpHeader:], b[:rtpHeader])
 			if openErr == nil {
 				o.rtp.mark(index)
+				o.opened++
 				return out, index, nil
 			}
 			err = ErrAuth
@@ -104,6 +106,7 @@ func (o *Opener) OpenRTCP(dst, b []byte) ([]byte, error) {
 		return dst[:keep], ErrAuth
 	}
 	o.rtcp.mark(index)
+	o.opened++
 	return out, nil
 }
 
@@ -133,3 +136,10 @@ func (r *replay) mark(i int64) {
 	}
 	r.bits[i%window/64] |= 1 << (i % 64)
 }
+
+// Newest is the highest RTP index that has authenticated, -1 before the first. Return traffic may follow a packet to a
+// new address only when it raised this.
+func (o *Opener) Newest() int64 { return o.rtp.highest }
+
+// Opened counts the packets that have authenticated.
+func (o *Opener) Opened() uint64 { return o.opened }

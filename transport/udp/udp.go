@@ -1,2 +1,10 @@
-// Package udp sets up UDP sockets: buffers large enough that a busy process loses nothing between two reads.
+// Package udp sets up UDP sockets (buffers large enough that a busy process loses nothing between two reads) and reads
+// them in batches: one system call for up to Batch datagrams, with the ECN bits and the address each came to.
 package udp
+
+// Batch is how many datagrams one Read may return. Ours: at 20,000 packets/s, 1.6 ms.
+const Batch = 32
+
+// oobSize is room for the control data of a datagram: packet info (40), traffic class (24) and what a system adds. As
+// quic-go has it.
+const oobSize = 128

@@ -114,7 +114,7 @@ type Target struct {
 // StatsFields names the counters of a stats message in their order.
 var StatsFields = [...]string{
 	"sent", "delivered", "recovered", "late", "lost", "frames_sent", "frames_delivered", "frames_lost",
-	"bytes_sent", "bytes_received", "repairs", "dropped",
+	"bytes_sent", "bytes_received", "repairs", "dropped", "recovered_by_repair",
 }
 
 // Drain asks the publisher to move on, to another URL if one is given.

@@ -1,0 +1,353 @@
+package quiclink
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Request is what a publisher says of itself.
+type Request struct {
+	Name      string // app/key
+	Token     string
+	Agent     string
+	Peer      netip.AddrPort
+	Latency   time.Duration // that it will get
+	Datagram  bool          // media comes in QUIC DATAGRAM frames
+	Resume    bool          // it continues a session that was here within the hold time, or says so
+	SessionID [16]byte
+}
+
+// Rejection is why a publisher is turned away: an HTTP status and a sentence, both of which it reads.
+type Rejection struct {
+	Status uint16
+	Reason string
+}
+
+func (r *Rejection) Error() string {
+	return fmt.Sprintf("quiclink: refused with %d: %s", r.Status, r.Reason)
+}
+
+// Sink takes what a session delivers. Its methods are called from the session's goroutine.
+type Sink interface {
+	// Tracks is told of the tracks and their configurations, at first and at each change. Takes tracks.
+	Tracks(tracks []wire.Track)
+	// Payload is given the next frame, borrows it, and ends the session with an error.
+	Payload(p *transport.Payload) error
+	// Done is closed when the session should end, nil: never.
+	Done() <-chan struct{}
+	// Close is called once, last.
+	Close(end End)
+}
+
+// End says how a session ended and what became of everything sent.
+type End struct {
+	Err     error // nil: the publisher said good-bye
+	Stats   transport.Stats
+	Peer    netip.AddrPort // the address media came from last
+	Moved   int            // times it changed
+	RTT     time.Duration
+	Dropped uint64 // datagrams the session was too slow for
+}
+
+// Config sets up a Listener.
+type Config struct {
+	Addr     string // host:port, UDP
+	CertFile string // PEM; both empty: self-signed for this run; both absent: self-signed and kept there
+	KeyFile  string
+	Hold     time.Duration // told to publishers: how long a stream waits for them to come back
+	MaxConns int           // 1,000
+	MaxRate  congestion.Bitrate
+	Logger   *slog.Logger // nil: silent
+
+	// Admit decides about a publisher. An error turns it away, with its own status if it is a *Rejection, else with 403.
+	Admit func(Request) (Sink, error)
+}
+
+// Listener accepts publishers.
+type Listener struct {
+	cfg  Config
+	sock *socket
+	tr   *quic.Transport
+	ln   *quic.Listener
+	pin  string
+	self bool
+
+	mu       sync.Mutex // guards what follows
+	conns    int
+	sessions map[[16]byte]*running
+}
+
+// running is the connection that drives a session.
+type running struct {
+	name, token string
+	cancel      context.CancelCauseFunc
+	done        chan struct{}
+}
+
+// Errors that end a session.
+var (
+	errReplaced = errors.New("quiclink: the publisher has come back on another connection")
+	errEnded    = errors.New("quiclink: ended by the relay")
+)
+
+// quicConfig is what both ends run QUIC with. Datagrams are for the fallback. 8 s without a packet end a connection: a
+// publisher on a bad network should hear of it soon, and has its session id to come back with.
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout: 5 * time.Second,
+		MaxIdleTimeout:       8 * time.Second,
+		KeepAlivePeriod:      time.Second,
+		MaxIncomingStreams:   2,
+		EnableDatagrams:      true,
+		// Control messages only.
+		InitialStreamReceiveWindow: wire.MaxControl, MaxStreamReceiveWindow: 4 * wire.MaxControl,
+		InitialConnectionReceiveWindow: wire.MaxControl, MaxConnectionReceiveWindow: 4 * wire.MaxControl,
+		MaxIncomingUniStreams: -1,
+	}
+}
+
+// Listen opens the socket.
+func Listen(cfg Config) (*Listener, error) {
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, 1000)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cert, self, err := identity(cfg.CertFile, cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := listenUDP(cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("quiclink: listen on %s: %w", cfg.Addr, err)
+	}
+	sock, err := newSocket(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	l := &Listener{cfg: cfg, sock: sock, self: self, tr: &quic.Transport{Conn: sock}, sessions: map[[16]byte]*running{}}
+	if cert.Leaf != nil {
+		l.pin = Pin(cert.Leaf)
+	}
+	l.ln, err = l.tr.Listen(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{ALPN}, MinVersion: tls.VersionTLS13}, quicConfig())
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("quiclink: listen on %s: %w", cfg.Addr, err)
+	}
+	return l, nil
+}
+
+// Addr returns the address listened on.
+func (l *Listener) Addr() net.Addr { return l.sock.LocalAddr() }
+
+// Pin names our key; publishers give it as pin= in their URL. selfSigned says that they must, for no authority vouches for it.
+func (l *Listener) Pin() (pin string, selfSigned bool) { return l.pin, l.self }
+
+// Stray counts media datagrams that belong to no session.
+func (l *Listener) Stray() uint64 { return l.sock.stray.Load() }
+
+// Close closes the socket of a listener that does not serve.
+func (l *Listener) Close() error {
+	_ = l.ln.Close()
+	_ = l.tr.Close()
+	return l.sock.Close()
+}
+
+// Serve admits publishers until ctx ends, then closes every connection and waits for its sink to be closed.
+//
+// Goroutines: one a connection, which owns its session, and two or three around it that own nothing; quic-go's.
+func (l *Listener) Serve(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer func() { _ = l.Close() }()
+	defer wg.Wait()
+	for {
+		conn, err := l.ln.Accept(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("quiclink: accept: %w", err)
+		}
+		l.mu.Lock()
+		full := l.conns >= l.cfg.MaxConns
+		if !full {
+			l.conns++
+		}
+		l.mu.Unlock()
+		if full {
+			_ = conn.CloseWithError(codeRefused, "too many connections")
+			continue
+		}
+		wg.Go(func() {
+			l.serve(ctx, conn)
+			l.mu.Lock()
+			l.conns--
+			l.mu.Unlock()
+		})
+	}
+}
+
+// serve is one connection, from its hello to its end.
+func (l *Listener) serve(ctx context.Context, conn *quic.Conn) {
+	hello, stream, reader, err := greet(ctx, conn)
+	if err != nil {
+		_ = conn.CloseWithError(codeProtocol, "no hello")
+		l.cfg.Logger.Debug("quic publisher without a hello", "peer", conn.RemoteAddr(), "err", err)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	run := &running{name: hello.Name, token: hello.Token, cancel: cancel, done: make(chan struct{})}
+	s, err := l.open(ctx, conn, stream, &hello, run)
+	if err != nil {
+		l.refuse(conn, stream, &hello, err)
+		return
+	}
+	s.control = reader
+	end := s.run(ctx)
+	l.sock.unroute(s.tag)
+	code, why := codeBye, "bye"
+	switch {
+	case errors.Is(end.Err, errReplaced):
+		code, why = codeReplaced, "another connection continues the session"
+	case end.Err != nil:
+		code, why = codeGone, "the session has ended here"
+	}
+	_ = conn.CloseWithError(code, why)
+	s.sink.Close(end)
+	l.leave(hello.SessionID, run)
+}
+
+// greet waits for the hello.
+func greet(ctx context.Context, conn *quic.Conn) (h wire.Hello, stream *quic.Stream, r *controlReader, err error) {
+	ctx, cancel := context.WithTimeout(ctx, setup)
+	defer cancel()
+	if stream, err = conn.AcceptStream(ctx); err != nil {
+		return h, nil, nil, err
+	}
+	_ = stream.SetReadDeadline(time.Now().Add(setup))
+	r = &controlReader{r: stream}
+	m, err := r.next()
+	if err == nil && m.kind != wire.ControlHello {
+		err = fmt.Errorf("%w: begins with message %d", errControl, m.kind)
+	}
+	if err != nil {
+		return h, nil, nil, err
+	}
+	_ = stream.SetReadDeadline(time.Time{})
+	h, err = wire.ParseHello(m.body)
+	return h, stream, r, err
+}
+
+// open admits a publisher and makes its session.
+func (l *Listener) open(ctx context.Context, conn *quic.Conn, stream *quic.Stream, h *wire.Hello, run *running) (*receiving, error) {
+	if h.Oldest > wire.Version || h.Version < wire.Version {
+		return nil, &Rejection{426, fmt.Sprintf("this relay speaks version %d of the format", wire.Version)}
+	}
+	latency := min(max(cmp.Or(h.Latency, defaultLatency), minLatency), maxLatency)
+	if err := l.enter(ctx, h, run); err != nil {
+		return nil, err
+	}
+	sink, err := l.cfg.Admit(Request{
+		Name: h.Name, Token: h.Token, Agent: h.Agent, Peer: addrPort(conn.RemoteAddr()), Latency: latency,
+		Datagram: h.Flags&wire.HelloDatagram != 0, Resume: h.Flags&wire.HelloResume != 0, SessionID: h.SessionID,
+	})
+	if err != nil {
+		l.leave(h.SessionID, run)
+		return nil, err
+	}
+	s, err := newReceiving(l.sock, conn, stream, h, latency, l.cfg.MaxRate, sink)
+	if err != nil {
+		sink.Close(End{Err: err})
+		l.leave(h.SessionID, run)
+		return nil, err
+	}
+	s.send(wire.AppendWelcome(nil, &wire.Welcome{
+		Version: wire.Version, Status: 200, SessionID: h.SessionID, Tag: s.tag, Latency: latency, Hold: l.cfg.Hold,
+	}))
+	return s, nil
+}
+
+// enter makes run the connection of its session, after the one before has ended.
+func (l *Listener) enter(ctx context.Context, h *wire.Hello, run *running) error {
+	for {
+		l.mu.Lock()
+		old := l.sessions[h.SessionID]
+		if old == nil {
+			l.sessions[h.SessionID] = run
+			l.mu.Unlock()
+			return nil
+		}
+		l.mu.Unlock()
+		if old.name != h.Name || old.token != h.Token {
+			return &Rejection{409, "the session id is in use"}
+		}
+		old.cancel(errReplaced)
+		select {
+		case <-old.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (l *Listener) leave(id [16]byte, run *running) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.sessions, id)
+	close(run.done)
+}
+
+// refuse answers a hello with why not, and leaves the publisher a moment to read it.
+func (l *Listener) refuse(conn *quic.Conn, stream *quic.Stream, h *wire.Hello, err error) {
+	r, ok := errors.AsType[*Rejection](err)
+	if !ok {
+		r = &Rejection{403, err.Error()}
+	}
+	l.cfg.Logger.Warn("quic publisher refused", "peer", conn.RemoteAddr(), "stream", h.Name, "status", r.Status, "err", r.Reason)
+	_ = stream.SetWriteDeadline(time.Now().Add(setup))
+	_, _ = stream.Write(wire.AppendWelcome(nil, &wire.Welcome{Version: wire.Version, Status: r.Status, SessionID: h.SessionID, Reason: r.Reason}))
+	_ = stream.Close()
+	select {
+	case <-conn.Context().Done(): // it has read the answer
+	case <-time.After(time.Second):
+	}
+	_ = conn.CloseWithError(codeRefused, r.Reason)
+}
+
+// newTag draws a path tag that is not in use. 28 random bits: not a secret, but nothing to guess either.
+func newTag(sock *socket, q *inbox) uint32 {
+	for {
+		var b [4]byte
+		rand.Read(b[:])
+		if tag := binary.BigEndian.Uint32(b[:]) & wire.MaxTag; sock.route(tag, q) {
+			return tag
+		}
+	}
+}
+
+// addrPort is a UDP address in the one form that compares.
+func addrPort(a net.Addr) netip.AddrPort {
+	if u, ok := a.(*net.UDPAddr); ok {
+		return unmap(u.AddrPort())
+	}
+	return netip.AddrPort{}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

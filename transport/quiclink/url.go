@@ -1,0 +1,138 @@
+package quiclink
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+)
+
+// Scheme and DefaultPort of the URLs.
+const (
+	Scheme      = "fairlead"
+	DefaultPort = "4433"
+)
+
+// Carriage says how media travels.
+type Carriage uint8
+
+// Carriages.
+const (
+	Auto     Carriage = iota // SRTP, and DATAGRAM when that does not get through
+	SRTP                     // beside QUIC on the same socket
+	Datagram                 // in QUIC DATAGRAM frames
+)
+
+func (c Carriage) String() string {
+	if c <= Datagram {
+		return [...]string{"auto", "srtp", "datagram"}[c]
+	}
+	return "unknown"
+}
+
+// Target is what a URL names.
+//
+//	fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…&transport=auto|srtp|datagram&max=20M&inorder=1
+type Target struct {
+	Host     string // for the certificate's name
+	Addr     string // host:port
+	Name     string // app/key
+	Token    string
+	Pin      string
+	Latency  time.Duration      // 0: the default, 300 ms
+	Carriage Carriage           //
+	MaxRate  congestion.Bitrate // of media; 0: the default, 20 Mbit/s
+	InOrder  bool               // frames leave the relay as soon as they are in order, not at constant latency
+}
+
+// ParseURL reads a URL. The error names what is wrong with it, without its token.
+func ParseURL(raw string) (Target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Target{}, fmt.Errorf("quiclink: a URL that cannot be read")
+	}
+	name := strings.Trim(u.Path, "/")
+	switch {
+	case u.Scheme != Scheme:
+		return Target{}, fmt.Errorf("quiclink: scheme %q is not %s", u.Scheme, Scheme)
+	case u.Hostname() == "":
+		return Target{}, fmt.Errorf("quiclink: no host in the URL")
+	case !strings.Contains(name, "/"):
+		return Target{}, fmt.Errorf("quiclink: path %q is not /APP/KEY", u.Path)
+	}
+	port := u.Port()
+	if port == "" {
+		port = DefaultPort
+	}
+	t := Target{Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port), Name: name}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Target{}, fmt.Errorf("quiclink: the URL's parameters cannot be read")
+	}
+	for word, values := range q {
+		if err := t.set(word, values[len(values)-1]); err != nil {
+			return Target{}, fmt.Errorf("quiclink: URL: %w", err)
+		}
+	}
+	return t, nil
+}
+
+func (t *Target) set(word, v string) (err error) {
+	switch word {
+	case "token":
+		t.Token = v
+	case "pin":
+		t.Pin = v
+		_, err = parsePin(v)
+	case "latency":
+		if t.Latency, err = time.ParseDuration(v); err != nil {
+			return fmt.Errorf("latency: %q has no unit; write 300ms", v)
+		}
+		if t.Latency < minLatency || t.Latency > maxLatency {
+			return fmt.Errorf("latency: %v is outside %v to %v", t.Latency, minLatency, maxLatency)
+		}
+	case "transport":
+		for c := Auto; c <= Datagram; c++ {
+			if v == c.String() {
+				t.Carriage = c
+				return nil
+			}
+		}
+		return fmt.Errorf("transport: %q is not auto, srtp or datagram", v)
+	case "max":
+		t.MaxRate, err = parseRate(v)
+	case "inorder":
+		if v != "0" && v != "1" {
+			return fmt.Errorf("inorder: %q is not 0 or 1", v)
+		}
+		t.InOrder = v == "1"
+	default:
+		return fmt.Errorf("%q is not one of token, latency, pin, transport, max, inorder", word)
+	}
+	return err
+}
+
+// parseRate reads 4M, 800k or plain bits per second.
+func parseRate(v string) (congestion.Bitrate, error) {
+	var n float64
+	var unit string
+	if _, err := fmt.Sscanf(v, "%g%s", &n, &unit); err != nil && unit == "" && n == 0 {
+		return 0, fmt.Errorf("max: %q is not a bitrate such as 8M", v)
+	}
+	scale, ok := map[string]float64{"": 1, "k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6}[unit]
+	r := congestion.Bitrate(n * scale)
+	if !ok || r < 50*congestion.Kbps || r > 200*congestion.Mbps {
+		return 0, fmt.Errorf("max: %q is not a bitrate from 50k to 200M", v)
+	}
+	return r, nil
+}
+
+// Bounds of the playout latency: session.Config's below, the hello's 16 bits of milliseconds above with room.
+const (
+	minLatency     = 10 * time.Millisecond
+	maxLatency     = 30 * time.Second
+	defaultLatency = 300 * time.Millisecond
+)
