@@ -19,11 +19,15 @@ const (
 // Relay is what `fairlead relay` is set up with.
 type Relay struct {
 	SRT  string // address; empty: off
+	QUIC string
 	RTMP string
 	HTTP string
 
 	Key  []string // APP/KEY that may be published; empty: one is generated
 	Push []string // APP/KEY=rtmp://…
+
+	QUICCert string // PEM files; empty: self-signed for this run
+	QUICKey  string
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
@@ -34,10 +38,13 @@ type Relay struct {
 // Bind adds the relay's settings to a set.
 func (r *Relay) Bind(s *Set) {
 	s.String(&r.SRT, "srt", DefaultSRT, "SRT listen `ADDR` (UDP); empty turns it off")
+	s.String(&r.QUIC, "quic", DefaultQUIC, "QUIC listen `ADDR` (UDP) for fairlead push; empty turns it off")
 	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, repeatable; without it one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable")
+	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
+	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
 	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
 	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players this long when the publisher is gone")
@@ -52,7 +59,7 @@ type Destination struct {
 
 // Validate checks every field; the error names the field and the value, and wraps ErrUsage.
 func (r *Relay) Validate() error {
-	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"rtmp", r.RTMP}, {"http", r.HTTP}} {
+	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"quic", r.QUIC}, {"rtmp", r.RTMP}, {"http", r.HTTP}} {
 		if a.addr == "" {
 			continue
 		}
@@ -70,6 +77,9 @@ func (r *Relay) Validate() error {
 	}
 	if n := len(r.SRTPassphrase); n > 0 && (n < 10 || n > 79) {
 		return fmt.Errorf("%w: srt-passphrase: %d characters; SRT wants 10 to 79", ErrUsage, n)
+	}
+	if (r.QUICCert == "") != (r.QUICKey == "") {
+		return fmt.Errorf("%w: quic-cert and quic-key go together", ErrUsage)
 	}
 	if r.SRTLatency < 0 || r.SRTLatency > time.Minute {
 		return fmt.Errorf("%w: srt-latency: %v is outside 0s to 1m", ErrUsage, r.SRTLatency)

@@ -1,6 +1,7 @@
 // Package ingest turns what a transport delivers into frames, and counts what a page and a metric want to know of it.
 //
-//	payloads of an SRT session ─▶ TS ─▶ media.Frame ─▶ hub
+//	payloads of an SRT session    ─▶ TS     ─▶ media.Frame ─▶ hub
+//	payloads of an uplink session ─▶ Uplink ─▶ media.Frame ─▶ hub
 //
 // What this package leaves to others: sockets and sessions (transport), formats (mpegts), and who may
 // publish (hub).

@@ -1,8 +1,8 @@
 // Package relay is the relay as one object: listeners in, hub in the middle, players and destinations out.
 //
-//	srtlink ─▶ ingest ─┐           ┌─▶ httpflv
-//	                   ├─▶  hub  ──┤
-//	rtmpserver ────────┘           └─▶ rtmpserver (play), rtmpout (push)
+//	srtlink, quiclink ─▶ ingest ─┐           ┌─▶ httpflv
+//	                             ├─▶  hub  ──┤
+//	rtmpserver ──────────────────┘           └─▶ rtmpserver (play), rtmpout (push)
 //
 // `fairlead relay` and `fairlead demo` run it, and so do tests that need all of it in one process.
 //
@@ -30,6 +30,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
@@ -44,6 +45,7 @@ type Relay struct {
 	keys      []string
 	generated bool
 	srt       *srtlink.Listener
+	quic      *quiclink.Listener
 	rtmp      net.Listener
 	rtmpd     *rtmpserver.Server
 	http      net.Listener
@@ -100,6 +102,14 @@ func (r *Relay) listen() error {
 			return explain("srt", r.cfg.SRT, err)
 		}
 	}
+	if r.cfg.QUIC != "" {
+		r.quic, err = quiclink.Listen(quiclink.Config{
+			Addr: r.cfg.QUIC, CertFile: r.cfg.QUICCert, KeyFile: r.cfg.QUICKey, Hold: r.cfg.Hold, Logger: r.log, Admit: r.admitQUIC,
+		})
+		if err != nil {
+			return explain("quic", r.cfg.QUIC, err)
+		}
+	}
 	if r.cfg.RTMP != "" {
 		if r.rtmp, err = net.Listen("tcp", r.cfg.RTMP); err != nil {
 			return explain("rtmp", r.cfg.RTMP, err)
@@ -138,6 +148,9 @@ func (r *Relay) close() {
 		cancel()
 		_ = r.srt.Serve(ctx)
 	}
+	if r.quic != nil {
+		_ = r.quic.Close()
+	}
 	_ = r.hub.Close()
 }
 
@@ -157,6 +170,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	if r.srt != nil {
 		serve("srt", r.srt.Serve)
+	}
+	if r.quic != nil {
+		serve("quic", r.quic.Serve)
 	}
 	if r.rtmp != nil {
 		serve("rtmp", func(ctx context.Context) error { return r.rtmpd.Serve(ctx, r.rtmp) })
@@ -254,4 +270,13 @@ func (r *Relay) Addrs() (srt, rtmp, http net.Addr) {
 		http = r.http.Addr()
 	}
 	return srt, rtmp, http
+}
+
+// QUIC returns the address listened on for QUIC and the pin of its key; nil: off.
+func (r *Relay) QUIC() (addr net.Addr, pin string) {
+	if r.quic == nil {
+		return nil, ""
+	}
+	pin, _ = r.quic.Pin()
+	return r.quic.Addr(), pin
 }

@@ -35,6 +35,9 @@ func (r *Relay) WriteURLs(w io.Writer) {
 func (r *Relay) writePublish(w io.Writer, name string) {
 	i := strings.LastIndexByte(name, '/')
 	app, key := name[:i], name[i+1:]
+	if r.quic != nil {
+		fmt.Fprintf(w, "  fairlead, QUIC        fairlead push INPUT '%s'\n", r.QUICURL(name))
+	}
 	if r.srt != nil {
 		base := fmt.Sprintf("srt://%s?streamid=publish:%s", hostPort(r.srt.Addr(), ""), name)
 		pass := ""
@@ -52,6 +55,15 @@ func (r *Relay) writePublish(w io.Writer, name string) {
 		fmt.Fprintf(w, "  OBS, RTMP             Server rtmp://%s/%s   Stream Key %s\n", host, app, key)
 		fmt.Fprintf(w, "  ffmpeg, RTMP          ffmpeg -re -i INPUT -c copy -f flv rtmp://%s/%s\n", host, name)
 	}
+}
+
+// QUICURL returns where a stream is published over QUIC; with our key's pin when no authority vouches for it.
+func (r *Relay) QUICURL(name string) string {
+	pin, selfSigned := r.quic.Pin()
+	if pin = "&pin=" + pin; !selfSigned {
+		pin = ""
+	}
+	return fmt.Sprintf("fairlead://%s/%s?latency=%s%s", hostPort(r.quic.Addr(), ""), name, suggestedLatency, pin)
 }
 
 // FLVURL returns where a stream is served as HTTP-FLV.

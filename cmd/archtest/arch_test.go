@@ -35,7 +35,7 @@ var home = map[string][]string{
 	"github.com/klauspost/reedsolomon":     {"fec"},
 	"github.com/pion/rtp":                  {"transport/wire", "bridge/rtpav"},
 	"github.com/pion/rtcp":                 {"transport/wire"},
-	"github.com/bluenviron/mediacommon/v2": {"bridge/amf", "bridge/media", "bridge/mpegts"},
+	"github.com/bluenviron/mediacommon/v2": {"bridge/amf", "bridge/media", "bridge/mpegts", "bridge/push"},
 	"github.com/bluenviron/gortmplib":      {"none: an oracle in tests"},
 	"github.com/asticode/go-astits":        {"none: an oracle in tests"},
 	"golang.org/x/sys":                     {"transport/udp", "bench/emu", "bench/run", "bridge/rtmpout", "bridge/tcp"},

@@ -1,6 +1,7 @@
 // Command fairlead carries live video from a bad network to a good one.
 //
-//	fairlead relay     takes publishers over SRT and RTMP, serves players, pushes to CDN tiers
+//	fairlead relay     takes publishers over SRT, QUIC and RTMP, serves players, pushes to CDN tiers
+//	fairlead push      sends a file or an encoder's stream to relays and servers
 //	fairlead demo      all of it in one process on loopback
 //	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
 //	fairlead version   what this binary was built from
@@ -49,7 +50,8 @@ type command struct {
 }
 
 var commands = []command{
-	{"relay", "take publishers over SRT and RTMP, serve players, push to CDN tiers", runRelay},
+	{"relay", "take publishers over SRT, QUIC and RTMP, serve players, push to CDN tiers", runRelay},
+	{"push", "send a file or an encoder's stream to relays (over QUIC) and servers", runPush},
 	{"demo", "a stream through a relay in this process: prints a URL to watch", runDemo},
 	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
 	{"version", "what this binary was built from", runVersion},

@@ -137,10 +137,10 @@ func TestDemoServesAStreamThatDecodesWithoutAnError(t *testing.T) {
 
 func TestRelayStartsWithoutConfiguration(t *testing.T) {
 	// Free ports, so that the test can run beside a relay; everything else is as a first user gets it.
-	p := startFairlead(t, "relay", "--srt", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	p := startFairlead(t, "relay", "--srt", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	addr := p.find(t, `fairlead: ready srt=\S+ rtmp=\S+ http=(\S+)`)
 	for _, want := range []string{"OBS, SRT", "OBS, RTMP", "Stream Key", "ffmpeg, SRT", "latency=300000", "µs", "srt-live-transmit", "latency=300'",
-		"HTTP-FLV", "rtmp://", "generated"} {
+		"HTTP-FLV", "rtmp://", "generated", "fairlead push INPUT 'fairlead://"} {
 		if !strings.Contains(p.text(), want) {
 			t.Errorf("no %q in:\n%s", want, p.text())
 		}
@@ -155,7 +155,7 @@ func TestRelayStartsWithoutConfiguration(t *testing.T) {
 			t.Errorf("%s = %s", path, res.Status)
 		}
 	}
-	q := startFairlead(t, "relay", "--srt", "", "--rtmp", "", "--http", addr)
+	q := startFairlead(t, "relay", "--srt", "", "--quic", "", "--rtmp", "", "--http", addr)
 	if err := q.cmd.Wait(); err == nil || !strings.Contains(q.text(), "another program listens there") {
 		t.Errorf("a second relay on the same port: %v\n%s", err, q.text())
 	}
@@ -173,7 +173,7 @@ func TestWrongWordsAreExplained(t *testing.T) {
 		{[]string{"relay", "--htpp", ":1"}, exitUsage, "did you mean --http?"},
 		{[]string{"relay", "extra"}, exitUsage, "takes no argument"},
 		{[]string{"relay", "--http", "nonsense"}, exitUsage, "HOST:PORT"},
-		{[]string{"relay", "--http", "192.0.2.77:1", "--srt", "", "--rtmp", ""}, exitFailed, "http cannot listen"},
+		{[]string{"relay", "--http", "192.0.2.77:1", "--srt", "", "--quic", "", "--rtmp", ""}, exitFailed, "http cannot listen"},
 		{[]string{"help"}, exitOK, "fairlead demo"},
 		{[]string{"relay", "--help"}, exitOK, "--srt-latency"},
 		{[]string{"demo", "--help"}, exitOK, "--stop-after"},

@@ -13,7 +13,7 @@ func runRelay(ctx context.Context, e env) error {
 	var cfg config.Relay
 	set := config.NewSet("relay")
 	cfg.Bind(set)
-	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT and RTMP publishers. It needs no settings.")
+	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT, QUIC and RTMP publishers. It needs no settings.")
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,8 @@ func runRelay(ctx context.Context, e env) error {
 	}
 	r.WriteURLs(e.stdout)
 	srt, rtmp, http := r.Addrs()
-	fmt.Fprintf(e.stdout, "fairlead: ready srt=%s rtmp=%s http=%s\n", addr(srt), addr(rtmp), addr(http))
+	quic, _ := r.QUIC()
+	fmt.Fprintf(e.stdout, "fairlead: ready srt=%s rtmp=%s http=%s quic=%s\n", addr(srt), addr(rtmp), addr(http), addr(quic))
 	return r.Run(ctx)
 }
 

@@ -1,0 +1,175 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/ingest"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+func (p *Push) newInput() (input, error) {
+	in := p.cfg.Input
+	scheme, _, ok := strings.Cut(in, "://")
+	if p.cfg.Loop && (ok || in == "-") {
+		return nil, fmt.Errorf("%w: --loop is for a file", config.ErrUsage)
+	}
+	if !ok {
+		if in == "" {
+			return nil, fmt.Errorf("%w: no input", config.ErrUsage)
+		}
+		if in == "-" {
+			return &reading{open: func() (source, error) { return openStream(p.cfg.Stdin) }, ahead: 500 * time.Millisecond}, nil
+		}
+		if _, err := os.Stat(in); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+		}
+		return &reading{open: func() (source, error) { return openFile(in) }, loop: p.cfg.Loop}, nil
+	}
+	u, err := url.Parse(in)
+	if err != nil || u.Port() == "" {
+		return nil, fmt.Errorf("%w: input %q is not %s://[ADDR]:PORT…", config.ErrUsage, in, scheme)
+	}
+	switch scheme {
+	case "udp":
+		return p.listenUDP(u)
+	case "rtmp":
+		return p.listenRTMP(u)
+	case "srt":
+		return p.listenSRT(u)
+	}
+	return nil, fmt.Errorf("%w: input %q: a file, -, rtmp://:PORT/APP/KEY, srt://:PORT or udp://:PORT", config.ErrUsage, in)
+}
+
+// listening is an input whose encoder comes to us.
+type listening struct {
+	name  string
+	serve func(ctx context.Context, h *hub.Hub, name string) error
+	at    net.Addr
+}
+
+func (l *listening) run(ctx context.Context, h *hub.Hub, name string) error {
+	return l.serve(ctx, h, name)
+}
+
+// Listening returns where an encoder should send to; nil: the input is a file or stdin.
+func (p *Push) Listening() net.Addr {
+	if l, ok := p.input.(*listening); ok {
+		return l.at
+	}
+	return nil
+}
+
+func (p *Push) listenRTMP(u *url.URL) (input, error) {
+	name := strings.Trim(u.Path, "/")
+	if err := config.ValidName(name); err != nil {
+		return nil, fmt.Errorf("%w: input %s: %w", config.ErrUsage, p.cfg.Input, err)
+	}
+	l, err := net.Listen("tcp", u.Host)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	return &listening{name: name, at: l.Addr(), serve: func(ctx context.Context, h *hub.Hub, _ string) error {
+		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Authorize: func(_ context.Context, r rtmpserver.Request) error {
+			if !r.Publish || r.Name != name {
+				return rtmpserver.ErrUnauthorized
+			}
+			return nil
+		}}).Serve(ctx, l)
+	}}, nil
+}
+
+func (p *Push) listenSRT(u *url.URL) (input, error) {
+	q := u.Query()
+	var latency time.Duration
+	if v := q.Get("latency"); v != "" {
+		var err error
+		if latency, err = time.ParseDuration(v); err != nil {
+			return nil, fmt.Errorf("%w: input: latency %q has no unit; write 200ms", config.ErrUsage, v)
+		}
+	}
+	in := &listening{name: "push/input"}
+	var h *hub.Hub // set before Serve
+	l, err := srtlink.Listen(srtlink.Config{
+		Addr: u.Host, Latency: latency, Passphrase: q.Get("passphrase"), Logger: p.cfg.Logger,
+		Admit: func(r srtlink.Request) (func(context.Context, *srtlink.Conn), error) {
+			pub, err := h.Publish(in.name, hub.PublisherInfo{Protocol: "srt", Peer: r.Peer.String()})
+			if err != nil {
+				return nil, &srtlink.Rejection{Code: srtlink.CodeConflict, Reason: err.Error()}
+			}
+			return func(_ context.Context, conn *srtlink.Conn) {
+				if conn != nil {
+					err = readTS(pub, conn.Read)
+				}
+				p.cfg.Logger.Info("encoder gone", "peer", r.Peer, "err", err)
+				pub.Close(nil)
+			}, nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	in.at = l.Addr()
+	in.serve = func(ctx context.Context, to *hub.Hub, _ string) error {
+		h = to
+		return l.Serve(ctx)
+	}
+	return in, nil
+}
+
+func (p *Push) listenUDP(u *url.URL) (input, error) {
+	at, err := net.ResolveUDPAddr("udp", strings.TrimPrefix(u.Host, "@"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: input %q: %w", config.ErrUsage, p.cfg.Input, err)
+	}
+	var conn *net.UDPConn
+	if at.IP.IsMulticast() {
+		conn, err = net.ListenMulticastUDP("udp", nil, at)
+	} else {
+		conn, err = net.ListenUDP("udp", at)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	_ = conn.SetReadBuffer(4 << 20)
+	return &listening{name: "push/input", at: conn.LocalAddr(), serve: func(ctx context.Context, h *hub.Hub, name string) error {
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		pub, err := h.Publish(name, hub.PublisherInfo{Protocol: "udp"})
+		if err != nil {
+			return err
+		}
+		defer pub.Close(nil)
+		return readTS(pub, conn.Read)
+	}}, nil
+}
+
+// readTS carries payloads of MPEG-TS to the hub until reading ends.
+func readTS(pub *hub.Publisher, read func([]byte) (int, error)) error {
+	ts := ingest.NewTS(mpegts.Config{})
+	b := make([]byte, 1<<16)
+	for {
+		n, err := read(b)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		ts.Write(time.Now(), b[:n])
+		for f, ok := ts.Next(); ok; f, ok = ts.Next() {
+			if err := pub.WriteFrame(f); err != nil {
+				return err
+			}
+		}
+	}
+}

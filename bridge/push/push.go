@@ -1,0 +1,221 @@
+// Package push sends one live input to one or more relays or servers: what `fairlead push` does.
+//
+//	file, stdin, UDP ─▶ ingest, flv ─┐          ┌─▶ quiclink (fairlead://)
+//	rtmpserver, srtlink ─────────────┴─▶ hub ───┼─▶ mpegts ─▶ srtlink (srt://)
+//	                                            └─▶ rtmpout (rtmp://, rtmps://)
+//
+// The hub between them gives each output a queue of its own, so that a slow one delays nobody.
+//
+// What it leaves to others: flags, signals, the status line and exit codes (cmd/fairlead), each protocol (its package).
+package push
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+)
+
+// Errors that say which side failed.
+var (
+	ErrInput   = errors.New("input")                // it cannot be read, or holds no media
+	ErrRefused = errors.New("refused")              // the other side wants no stream of ours
+	ErrReach   = errors.New("cannot be reached")    // nobody answered within Config.Connect
+	errNothing = errors.New("no media found in it") // wrapped with ErrInput
+)
+
+// Config sets up a Push.
+type Config struct {
+	Input   string        // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT
+	URLs    []string      // fairlead://…, srt://…, rtmp://…, rtmps://…
+	Loop    bool          // a file again and again
+	Connect time.Duration // how long to try to reach an output at first; 10 s
+	Stdin   io.Reader     // of "-"
+	Logger  *slog.Logger  // nil: silent
+	Agent   string        // what we call ourselves
+}
+
+// Push is one input on its way to its outputs.
+type Push struct {
+	cfg     Config
+	hub     *hub.Hub
+	input   input
+	outputs []output
+	name    string // of the stream in the hub
+}
+
+// input feeds the hub until it ends (nil), fails or ctx ends.
+type input interface {
+	run(ctx context.Context, h *hub.Hub, name string) error
+}
+
+// output takes the stream somewhere.
+type output interface {
+	// open connects, before the input begins.
+	open(ctx context.Context) error
+	// run sends what the stream has until it ends and is sent (nil), ctx ends, or no further attempt can succeed.
+	run(ctx context.Context, h *hub.Hub, name string) error
+	// status is for Status and may be called from anywhere.
+	status() Status
+	close()
+}
+
+// New checks the words and opens what listens. Errors of words wrap config.ErrUsage.
+func New(cfg Config) (*Push, error) {
+	cfg.Connect = cmp.Or(cfg.Connect, 10*time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(cfg.URLs) == 0 {
+		return nil, fmt.Errorf("%w: where to? give a URL: fairlead://…, srt://… or rtmp://…", config.ErrUsage)
+	}
+	p := &Push{cfg: cfg, name: "push/input"}
+	hold := time.Millisecond // an input that ends has ended
+	var err error
+	if p.input, err = p.newInput(); err != nil {
+		return nil, err
+	}
+	if l, ok := p.input.(*listening); ok {
+		p.name, hold = l.name, 5*time.Minute // an encoder that reconnects finds its outputs as they were
+	}
+	p.hub = hub.New(hub.Config{Hold: hold})
+	for _, u := range cfg.URLs {
+		out, err := p.newOutput(u)
+		if err != nil {
+			return nil, err
+		}
+		p.outputs = append(p.outputs, out)
+	}
+	return p, nil
+}
+
+// Run pushes until the input has ended and everything is sent, or ctx ends: nil. It returns the first output's error when
+// one can never succeed, after the others have ended; with one output, at once.
+//
+// Goroutines: the input's, and one for each output; those of the protocols.
+func (p *Push) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer func() {
+		for _, o := range p.outputs {
+			o.close()
+		}
+		_ = p.hub.Close()
+	}()
+	if err := p.open(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, len(p.outputs)+1)
+	left := len(p.outputs)
+	var mu sync.Mutex // guards left
+	for i, o := range p.outputs {
+		wg.Go(func() {
+			if errs[i] = o.run(ctx, p.hub, p.name); errs[i] != nil && ctx.Err() == nil {
+				p.cfg.Logger.Error("output ended", "to", o.status().To, "err", errs[i])
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left == 0 { // nobody is left to read for
+				cancel(nil)
+			}
+		})
+	}
+	wg.Go(func() {
+		if err := p.input.run(ctx, p.hub, p.name); err != nil && ctx.Err() == nil {
+			errs[len(p.outputs)] = fmt.Errorf("%w: %w", ErrInput, err)
+			cancel(errs[len(p.outputs)])
+		}
+	})
+	wg.Wait()
+	for _, err := range errs {
+		if err = ended(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ended is err without what only says that it was told to stop.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// open connects every output, all at once.
+func (p *Push) open(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(p.outputs))
+	for i, o := range p.outputs {
+		wg.Go(func() { errs[i] = p.reach(ctx, o) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reach tries until Connect has passed.
+func (p *Push) reach(ctx context.Context, o output) error {
+	end := time.Now().Add(p.cfg.Connect)
+	for {
+		err := o.open(ctx)
+		if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, config.ErrUsage) || ctx.Err() != nil {
+			return err
+		}
+		p.cfg.Logger.Info("not reached", "to", o.status().To, "err", err)
+		if time.Now().After(end) {
+			return fmt.Errorf("%s %w: %w", o.status().To, ErrReach, err)
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Status is a snapshot of one output. Counters are since the start.
+type Status struct {
+	To    string // the destination, without secrets
+	State string
+
+	FramesSent uint64
+	Unsent     uint64 // frames dropped here: no connection, or the path carries less than the input makes
+	SendBytes  uint64 // on the wire without IP and UDP headers, as far as the protocol tells
+
+	// Of fairlead:// only; of the path, as of the relay's last statistics.
+	HasPath         bool
+	Carriage        string
+	RTT             time.Duration
+	Packets         uint64 // source packets sent
+	RecoveredFEC    uint64
+	RecoveredResend uint64
+	Late            uint64
+	Lost            uint64
+	FramesDelivered uint64
+	FramesLost      uint64
+	Target          int64 // bits/s
+	Reconnects      int
+}
+
+// Status returns a snapshot of every output, in the order of the URLs.
+func (p *Push) Status() []Status {
+	out := make([]Status, len(p.outputs))
+	for i, o := range p.outputs {
+		out[i] = o.status()
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+package relay
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/ingest"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// admitQUIC decides about a publisher over QUIC.
+func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
+	if !r.mayPublish(req.Name) {
+		return nil, &quiclink.Rejection{Status: 401, Reason: "key " + req.Name + " may not publish here"}
+	}
+	pub, err := r.hub.Publish(req.Name, hub.PublisherInfo{Protocol: "quic", Peer: req.Peer.String()})
+	switch {
+	case errors.Is(err, hub.ErrInUse):
+		return nil, &quiclink.Rejection{Status: 409, Reason: "the key is in use by another publisher"}
+	case err != nil:
+		return nil, &quiclink.Rejection{Status: 503, Reason: err.Error()}
+	}
+	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
+	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
+	return &quicSink{pub: pub, log: log}, nil
+}
+
+// quicSink carries one publisher's session to the hub. It is owned by the session's goroutine.
+type quicSink struct {
+	pub *hub.Publisher
+	log *slog.Logger
+	in  ingest.Uplink
+}
+
+func (s *quicSink) Tracks(tracks []wire.Track) { s.in.Tracks(tracks) }
+
+func (s *quicSink) Payload(p *transport.Payload) error {
+	s.in.Payload(p)
+	return s.drain()
+}
+
+func (s *quicSink) drain() error {
+	for f, ok := s.in.Next(); ok; f, ok = s.in.Next() {
+		if err := s.pub.WriteFrame(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *quicSink) Done() <-chan struct{} { return s.pub.Done() }
+
+// Close says why a publisher ended and what became of all it sent.
+func (s *quicSink) Close(end quiclink.End) {
+	s.in.Flush()
+	_ = s.drain()
+	s.pub.Close(end.Err)
+	in, st := s.in.Stats(), &end.Stats
+	attrs := []any{"err", end.Err, "video_frames", in.VideoFrames, "audio_frames", in.AudioFrames, "frames_lost", st.FramesLost,
+		"recv_bytes", st.BytesReceived, "sent", st.Sent, "delivered", st.Delivered, "recovered_resend", st.RecoveredByResend,
+		"recovered_fec", st.RecoveredByRepair, "late", st.Late, "lost", st.Lost, "rtt_ms", end.RTT.Milliseconds(), "moved", end.Moved}
+	for why, n := range st.Drops {
+		if n > 0 {
+			attrs = append(attrs, "dropped_"+transport.DropReason(why).String(), n)
+		}
+	}
+	for _, why := range ingest.UplinkDrops() {
+		if n := in.Drops[why]; n > 0 {
+			attrs = append(attrs, "dropped_"+why.String(), n)
+		}
+	}
+	if end.Dropped > 0 {
+		attrs = append(attrs, "dropped_overload", end.Dropped)
+	}
+	s.log.Info("publisher closed", attrs...)
+}
