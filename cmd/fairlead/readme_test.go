@@ -90,10 +90,10 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 	// The same commands on free ports: a setting's environment variable is its flag.
 	ports := []string{"FAIRLEAD_SRT=127.0.0.1:0", "FAIRLEAD_RTMP=127.0.0.1:0", "FAIRLEAD_HTTP=127.0.0.1:0", "FAIRLEAD_QUIC=127.0.0.1:0"}
 	var relay *process
-	var srt, rtmp, web string
+	var srt, rtmp, web, quic, pin string
 	local := func(line string) string {
 		return strings.NewReplacer("input.mp4", input, "127.0.0.1:8890", srt, "rtmp://127.0.0.1/", "rtmp://"+rtmp+"/",
-			"127.0.0.1:8080", web, "ffplay ", "ffplay -nodisp ").Replace(line)
+			"127.0.0.1:8080", web, "127.0.0.1:4433", quic, "pin=PIN", "pin="+pin, "ffplay ", "ffplay -nodisp ").Replace(line)
 	}
 	var publisher *process
 	for _, line := range commands {
@@ -108,15 +108,19 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 		case line == "make build": // make demo has
 		case strings.HasPrefix(line, "./bin/fairlead relay"):
 			relay = shell(t, line, ports...)
-			all := relay.find(t, `fairlead: ready (srt=\S+ rtmp=\S+ http=\S+)`)
+			all := relay.find(t, `fairlead: ready (srt=\S+ rtmp=\S+ http=\S+ quic=\S+)`)
 			f := strings.Fields(all)
-			srt, rtmp, web = f[0][len("srt="):], f[1][len("rtmp="):], f[2][len("http="):]
-		case strings.HasPrefix(line, "ffmpeg "):
+			srt, rtmp, web, quic = f[0][len("srt="):], f[1][len("rtmp="):], f[2][len("http="):], f[3][len("quic="):]
+			pin = relay.find(t, `&pin=([\w-]{43})`)
+		case strings.HasPrefix(line, "ffmpeg "), strings.HasPrefix(line, "./bin/fairlead push "):
 			if publisher != nil { // one publisher a key
 				_ = syscall.Kill(-publisher.cmd.Process.Pid, syscall.SIGKILL)
 				relay.find(t, `publisher closed`)
 			}
 			publisher = shell(t, local(line))
+			if strings.Contains(line, "fairlead push") {
+				relay.find(t, `publisher opened.*protocol=quic`)
+			}
 			waitFLV(t, web, "live/cam")
 		case strings.HasPrefix(line, "ffplay "):
 			need.Program(t, "ffplay")

@@ -170,11 +170,14 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		s.drain()
 		s.plan(wg)
 		at := s.tx.NextTimeout()
-		if finish == nil && (at.IsZero() || !s.now.Before(s.finishAt)) {
+		if finish == nil && !s.now.Before(s.finishAt) {
 			return errFinished
 		}
 		if at.IsZero() {
 			at = s.now.Add(time.Hour)
+		}
+		if finish == nil && at.After(s.finishAt) {
+			at = s.finishAt
 		}
 		if s.blocked {
 			at = s.now.Add(retry)
