@@ -62,12 +62,6 @@ func (c *collector) Close(e End) {
 	close(c.ended)
 }
 
-func (c *collector) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.frames)
-}
-
 const frameEvery = 10 * time.Millisecond
 
 // frameOf makes frame n, whose bytes follow from its number.
