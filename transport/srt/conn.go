@@ -1,0 +1,340 @@
+package srt
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Why a connection ended.
+var (
+	ErrClosed   = errors.New("srt: closed")
+	ErrShutdown = errors.New("srt: the caller hung up")
+	ErrSilent   = errors.New("srt: nothing heard of the caller for 5 s")
+	ErrTaken    = errors.New("srt: the caller connected anew")
+)
+
+// Constants of a connection.
+const (
+	ackEvery       = 10 * time.Millisecond // draft §4.8.1
+	lightACKEvery  = 64                    // packets; draft §4.8.1
+	keepaliveEvery = time.Second           // of silence on our side; libsrt COMM_KEEPALIVE_PERIOD
+	idleAfter      = 5 * time.Second       // libsrt SRTO_PEERIDLETIMEO
+)
+
+// forever is a time that does not come.
+const forever = time.Duration(1<<63 - 1)
+
+// Conn is the receiving side of one connection. It belongs to the Listener that made it, and to its goroutine.
+type Conn struct {
+	l        *Listener
+	peer     netip.AddrPort
+	id, them uint32 // socket ids
+	isn      uint32
+	streamID string
+	response []byte // to the conclusion, in case it is repeated
+	crypt    *decryptor
+	latency  time.Duration
+	began    time.Duration
+
+	clock  clock
+	rtt    rtt
+	ring   ring
+	losses losses
+	hold   hold
+	rates  rates
+
+	next     int64 // the first number not delivered nor given up
+	high     int64 // the number after the highest one received
+	ready    time.Duration
+	buffered int
+	lent     *buffer
+	first    bool // a data packet has come
+
+	acks         journal
+	ackNumber    uint32
+	ackAt        time.Duration // when the next full ACK may go out; forever: nothing to acknowledge
+	acked        int64         // last number acknowledged, and whether the peer knows
+	ackedAt      time.Duration
+	confirmed    int64
+	sinceACK     int
+	light        bool
+	heard, spoke time.Duration
+	kmResponse   []byte
+
+	ending   error // no more comes in; what is here is still delivered in its time
+	flush    bool  // at once
+	shutdown bool  // to be sent
+	stats    Stats
+
+	due   time.Duration // in the listener's heap
+	index int
+	dirty bool
+}
+
+func newConn(l *Listener, now time.Duration) *Conn {
+	return &Conn{l: l, began: now, rtt: newRTT(), ackAt: forever, heard: now, spoke: now, ready: forever, index: -1, losses: losses{due: forever}}
+}
+
+func (c *Conn) start(isn uint32) {
+	c.isn = isn
+	c.next = int64(isn) + 1<<31 // so that numbers before it are not negative
+	c.high, c.acked, c.confirmed = c.next, c.next, c.next
+}
+
+// Peer is where its datagrams go.
+func (c *Conn) Peer() netip.AddrPort { return c.peer }
+
+// StreamID is what the caller said it wants.
+func (c *Conn) StreamID() string { return c.streamID }
+
+// Err is nil while payloads may still come, and then says why no more do.
+func (c *Conn) Err() error {
+	if c.ending != nil && (c.buffered == 0 || errors.Is(c.ending, ErrClosed)) {
+		return c.ending
+	}
+	return nil
+}
+
+// Close ends the connection and tells the peer; what waits is not delivered. Drain it and the Listener once more.
+func (c *Conn) Close() {
+	if c.ending == nil || !errors.Is(c.ending, ErrClosed) {
+		c.shutdown = c.ending == nil
+		c.ending = ErrClosed
+		c.l.touch(c)
+	}
+}
+
+// Stats is a snapshot.
+func (c *Conn) Stats() Stats {
+	s := c.stats
+	s.Latency, s.RTT, s.RTTVar, s.Hold, s.Drift, s.Buffered = c.latency, c.rtt.smoothed, c.rtt.variance, c.holdNow(), c.clock.drift, c.buffered
+	return s
+}
+
+// handle takes a packet that is for this connection and from its peer.
+func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
+	if c.ending != nil {
+		if !h.Control {
+			c.stats.Received++
+			c.drop(DropBelated)
+		}
+		return
+	}
+	c.heard = now
+	if !h.Control {
+		c.handleData(now, h, b, body)
+		return
+	}
+	switch h.Type {
+	case ACKACK:
+		r, ok := c.acks.take(h.Info)
+		if !ok || now <= r.at {
+			return // an answer to an old ACK, or a second one
+		}
+		c.rtt.sample(now, now-r.at)
+		c.clock.sample(now, h.Timestamp, now-r.at)
+		c.confirmed = max(c.confirmed, r.next)
+	case DropReq:
+		first, last, ok := parseDropReq(body)
+		if !ok {
+			c.l.drop(DropMalformed)
+			return
+		}
+		from := unwrap31(c.high, first)
+		to := from + int64((last-first)&maxSeq)
+		// Numbers that nothing has been seen of are no business of a DROPREQ: what follows them will show the gap.
+		if c.losses.forget(max(from, c.next), min(to, c.high-1)) > 0 {
+			c.wantACK(now)
+		}
+	case Shutdown:
+		c.ending = ErrShutdown
+		c.losses.list = c.losses.list[:0]
+		c.ackAt, c.light = forever, false
+	case User:
+		c.handleKM(h, body)
+	case Keepalive, Congestion, PeerError, ACK, NAK:
+	default:
+		c.l.drop(DropUnknown)
+	}
+}
+
+// handleKM takes new keys, draft §6.1.6, and answers with the same message, or with the state "bad secret".
+func (c *Conn) handleKM(h *Header, body []byte) {
+	if h.Subtype != extKMReq || len(body) > 128 {
+		c.l.drop(DropUnknown)
+		return
+	}
+	if c.crypt == nil {
+		c.kmResponse = appendWords(c.kmResponse[:0], 3) // SRT_KM_S_NOSECRET
+		return
+	}
+	if err := c.crypt.setKM(body); err != nil {
+		c.l.drop(DropMalformed)
+		c.kmResponse = appendWords(c.kmResponse[:0], 4) // SRT_KM_S_BADSECRET
+		return
+	}
+	c.kmResponse = append(c.kmResponse[:0], body...)
+}
+
+// drop counts a data packet that is not kept.
+func (c *Conn) drop(r DropReason) { c.stats.Drops[r]++ }
+
+// handleData takes a data packet.
+func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
+	c.stats.Received++
+	c.stats.ReceivedBytes += uint64(len(body))
+	if h.Resent {
+		c.stats.Resent++
+	}
+	if h.MessageNo == 0 {
+		c.drop(DropFilter)
+		return
+	}
+	seq := unwrap31(c.high, h.Seq)
+	c.rates.add(now, seq, len(body)+HeaderLen+28, h.Resent)
+	switch {
+	case seq < c.next:
+		c.drop(DropBelated)
+		return
+	case len(body) > maxDatagram:
+		c.drop(DropMalformed)
+		return
+	case seq-c.next >= flowWindow || !c.ring.reach(c.next, seq):
+		c.drop(DropOutOfRange)
+		return
+	}
+	s := c.ring.at(seq)
+	if s.known && s.seq == seq {
+		if !h.Resent && s.gap > 0 { // overtaken by its own resend: still a sign of how late packets come
+			c.hold.overtaken(now - s.gap)
+			s.gap = 0
+		}
+		c.drop(DropDuplicate)
+		return
+	}
+	data := c.l.pool.get()
+	if data == nil {
+		c.drop(DropNoRoom)
+		return
+	}
+	n := copy(data[:], body)
+	if h.Key != 0 || c.crypt != nil {
+		var ok bool
+		var plain []byte
+		if c.crypt != nil {
+			plain, ok = c.crypt.open(h.Key, b[:HeaderLen], data[:n])
+		}
+		if !ok {
+			c.l.pool.put(data)
+			c.drop(DropUndecrypted)
+			return
+		}
+		n = len(plain)
+	}
+	if !c.first {
+		c.first = true
+		if off := now - c.clock.local(now, h.Timestamp); off.Abs() > rebaseAfter {
+			c.clock.base += off // its handshake was stamped by another clock than its data
+		}
+	}
+	*s = slot{data: data, n: int32(n), known: true, seq: seq, play: c.clock.local(now, h.Timestamp) + c.latency}
+	c.buffered++
+	c.place(now, h, seq, s)
+	c.wantACK(now)
+	if c.sinceACK++; c.sinceACK%lightACKEvery == 0 {
+		c.light = true
+	}
+	if play := s.play; play < c.ready {
+		c.ready = play
+	}
+}
+
+// place does what a packet means for the list of losses.
+func (c *Conn) place(now time.Duration, h *Header, seq int64, s *slot) {
+	if !h.Resent {
+		c.hold.packet()
+	}
+	if seq >= c.high {
+		if seq > c.high {
+			c.losses.add(now, c.high, seq)
+			c.stats.Missing += uint64(seq - c.high)
+		}
+		c.high = seq + 1
+		return
+	}
+	m, ok := c.losses.remove(seq)
+	switch {
+	case !ok:
+	case h.Resent:
+		c.stats.Recovered++
+		s.gap = m.found
+	default:
+		c.stats.Reordered++
+		c.hold.overtaken(now - m.found)
+	}
+}
+
+// PopPayload lends the next payload that is due, until the next call; gaps before it are given up (too-late packet drop,
+// draft §4.6).
+func (c *Conn) PopPayload(now time.Time) ([]byte, bool) { return c.pop(c.l.at(now)) }
+
+func (c *Conn) pop(now time.Duration) ([]byte, bool) {
+	if c.lent != nil {
+		c.l.pool.put(c.lent)
+		c.lent = nil
+	}
+	if c.buffered == 0 || errors.Is(c.ending, ErrClosed) {
+		c.ready = forever
+		return nil, false
+	}
+	seq := c.next
+	s := c.ring.at(seq)
+	for !s.known || s.seq != seq || s.data == nil {
+		seq++
+		s = c.ring.at(seq)
+	}
+	if c.ready = s.play; !c.flush && s.play+c.clock.drift > now {
+		return nil, false
+	}
+	if seq > c.next {
+		c.stats.Skipped += uint64(seq - c.next)
+		c.losses.forget(c.next, seq-1)
+		c.wantACK(now)
+	}
+	c.next = seq + 1
+	c.buffered--
+	c.stats.Delivered++
+	c.lent, s.data = s.data, nil
+	return c.lent[:s.n], true
+}
+
+// timeout is when it is to be driven next.
+func (c *Conn) timeout() time.Duration {
+	if c.ending != nil {
+		if c.buffered > 0 && !errors.Is(c.ending, ErrClosed) {
+			return c.ready + c.clock.drift
+		}
+		return 0 // at once: it is to be removed
+	}
+	at := min(c.heard+idleAfter, c.spoke+keepaliveEvery, c.ackAt, c.losses.due)
+	if c.buffered > 0 {
+		at = min(at, c.ready+c.clock.drift)
+	}
+	return at
+}
+
+// release gives back what is held.
+func (c *Conn) release() {
+	if c.lent != nil {
+		c.l.pool.put(c.lent)
+		c.lent = nil
+	}
+	for i := range c.ring.slots {
+		if s := &c.ring.slots[i]; s.data != nil {
+			c.l.pool.put(s.data)
+			s.data = nil
+		}
+	}
+	c.ring.slots, c.buffered = nil, 0
+}

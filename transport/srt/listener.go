@@ -1,0 +1,209 @@
+package srt
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// Config sets up a Listener.
+type Config struct {
+	// Secret keys the cookies and seeds socket ids; it must come from a true random source.
+	Secret      [32]byte
+	Latency     time.Duration // of the receiver; the larger of ours and the peer's holds, in whole ms
+	Passphrase  string        // empty: unencrypted callers only; else encrypted ones only
+	MaxConns    int           // 1,000
+	MaxPending  int           // requests not decided yet; 256
+	MaxBuffered int           // bytes of payloads in all connections; 512 MB
+}
+
+// version is what we announce: features of SRT 1.5.4, libsrt's number for the AES-GCM form spoken here.
+const version = 0x010504
+
+// leastVersion is the first SRT with handshake version 5.
+const leastVersion = 0x010300
+
+// maxResponses bounds the handshake responses that wait to be sent.
+const maxResponses = 1024
+
+// peerKey is what tells callers apart, as in libsrt.
+type peerKey struct {
+	addr netip.AddrPort
+	id   uint32
+}
+
+// Listener answers handshakes and owns connections. It belongs to one goroutine and holds no lock.
+type Listener struct {
+	cfg   Config
+	epoch time.Time
+	rand  *rand.Rand
+	pool  pool
+
+	conns   map[uint32]*Conn // by our socket id
+	peers   map[peerKey]*Conn
+	pending map[peerKey]*Request
+
+	requests  []*Request
+	responses []response
+	dirty     []*Conn // to be driven
+	current   *Conn   // is being driven
+	heap      []*Conn // by due
+	drops     Drops
+	hs        handshake // scratch
+}
+
+type response struct {
+	to netip.AddrPort
+	b  []byte
+}
+
+// NewListener makes one.
+func NewListener(cfg Config) *Listener {
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 1000
+	}
+	if cfg.MaxPending == 0 {
+		cfg.MaxPending = 256
+	}
+	if cfg.MaxBuffered == 0 {
+		cfg.MaxBuffered = 512 << 20
+	}
+	return &Listener{
+		cfg: cfg, rand: rand.New(rand.NewChaCha8(cfg.Secret)), pool: pool{max: cfg.MaxBuffered / maxDatagram},
+		conns: map[uint32]*Conn{}, peers: map[peerKey]*Conn{}, pending: map[peerKey]*Request{},
+	}
+}
+
+// at turns a time into the time since the first one told, and one, so that 0 is never.
+func (l *Listener) at(now time.Time) time.Duration {
+	if l.epoch.IsZero() {
+		l.epoch = now.Add(-1)
+	}
+	return now.Sub(l.epoch)
+}
+
+// Drops counts what belonged to no connection, and control packets.
+func (l *Listener) Drops() Drops { return l.drops }
+
+func (l *Listener) drop(r DropReason) { l.drops[r]++ }
+
+// Conns is how many connections there are.
+func (l *Listener) Conns() int { return len(l.conns) }
+
+// HandleDatagram takes a datagram, borrows it, and decrypts it in a copy.
+func (l *Listener) HandleDatagram(now time.Time, from netip.AddrPort, b []byte) {
+	h, body, ok := ParseHeader(b)
+	if !ok {
+		l.drops[DropMalformed]++
+		return
+	}
+	t := l.at(now)
+	if h.Dest == 0 {
+		if !h.Control || h.Type != Handshake {
+			l.drops[DropNoConn]++
+			return
+		}
+		l.handshake(t, from, &h, body)
+		return
+	}
+	c := l.conns[h.Dest]
+	switch {
+	case c == nil:
+		l.drops[DropNoConn]++
+	case c.peer != from:
+		l.drops[DropWrongSource]++
+	case h.Control && h.Type == Handshake:
+		// Some callers address a repeated conclusion to the socket they have not heard of yet; all get the same answer.
+		l.respond(from, c.response)
+	default:
+		c.handle(t, &h, b, body)
+		l.touch(c)
+	}
+}
+
+// touch puts a connection on the list of those to be driven.
+func (l *Listener) touch(c *Conn) {
+	if !c.dirty {
+		c.dirty = true
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+// Next returns the next connection with something to do, to be drained; nil: there is none for now.
+func (l *Listener) Next(now time.Time) *Conn {
+	t := l.at(now)
+	l.settle()
+	for len(l.heap) > 0 && l.heap[0].due <= t && !l.heap[0].dirty {
+		c := l.heap[0]
+		l.touch(c)
+		c.due = forever
+		l.down(0)
+	}
+	n := len(l.dirty)
+	if n == 0 {
+		return nil
+	}
+	c := l.dirty[n-1]
+	l.dirty = l.dirty[:n-1]
+	l.current = c
+	return c
+}
+
+// settle schedules the connection that was driven last, or removes it when it has ended.
+func (l *Listener) settle() {
+	c := l.current
+	if c == nil {
+		return
+	}
+	l.current = nil
+	c.dirty = false
+	if c.Err() != nil && !c.shutdown {
+		l.remove(c)
+		return
+	}
+	c.due = c.timeout()
+	l.fix(c)
+}
+
+func (l *Listener) remove(c *Conn) {
+	if l.conns[c.id] != c {
+		return
+	}
+	delete(l.conns, c.id)
+	if k := (peerKey{c.peer, c.them}); l.peers[k] == c {
+		delete(l.peers, k)
+	}
+	l.unheap(c)
+	c.release()
+}
+
+// AppendDatagram writes the next handshake response and says where it goes.
+func (l *Listener) AppendDatagram(dst []byte, _ time.Time) (out []byte, to netip.AddrPort, ok bool) {
+	if len(l.responses) == 0 {
+		return dst, to, false
+	}
+	r := l.responses[0]
+	l.responses = l.responses[1:]
+	return append(dst, r.b...), r.to, true
+}
+
+// respond queues a response; it takes b.
+func (l *Listener) respond(to netip.AddrPort, b []byte) {
+	if len(l.responses) >= maxResponses {
+		l.drops[DropNoRoom]++
+		return
+	}
+	l.responses = append(l.responses, response{to, b})
+}
+
+// NextTimeout is when to drive it next without input; zero: never.
+func (l *Listener) NextTimeout() time.Time {
+	l.settle()
+	if len(l.dirty) > 0 || len(l.responses) > 0 {
+		return l.epoch
+	}
+	if len(l.heap) == 0 || l.heap[0].due == forever {
+		return time.Time{}
+	}
+	return l.epoch.Add(l.heap[0].due)
+}

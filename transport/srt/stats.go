@@ -1,0 +1,58 @@
+package srt
+
+import "time"
+
+// DropReason says why a datagram was dropped. Nothing is dropped without being counted under one of these.
+type DropReason uint8
+
+// Reasons.
+const (
+	DropMalformed   DropReason = iota // does not parse
+	DropUnknown                       // a control type that means nothing here
+	DropNoConn                        // for a socket that is not there
+	DropWrongSource                   // for a connection, from another address than its peer's
+	DropCookie                        // a conclusion whose cookie is not ours, or is old
+	DropNoRoom                        // a bound on memory was reached
+	DropOutOfRange                    // a sequence number further ahead than the ring reaches
+	DropDuplicate                     // here already
+	DropBelated                       // delivered or given up before
+	DropUndecrypted                   // no such key, or not authentic
+	DropFilter                        // a packet of the packet filter, which is not evaluated
+	dropReasons
+)
+
+var dropNames = [dropReasons]string{"malformed", "unknown", "no_conn", "wrong_source", "cookie", "no_room", "out_of_range", "duplicate", "belated",
+	"undecrypted", "filter"}
+
+func (r DropReason) String() string {
+	if r < dropReasons {
+		return dropNames[r]
+	}
+	return "unknown_reason"
+}
+
+// Drops counts by reason.
+type Drops [dropReasons]uint64
+
+// Stats explains a connection. Data packets: Received = Delivered + Buffered + the sum of Drops of data.
+type Stats struct {
+	Latency time.Duration // negotiated
+	RTT     time.Duration
+	RTTVar  time.Duration
+	Hold    time.Duration // reorder hold now
+	Drift   time.Duration // of the sender's clock, corrected so far
+
+	Received      uint64 // data packets, all
+	ReceivedBytes uint64 // their payloads
+	Resent        uint64 // of Received: marked as retransmissions
+	Missing       uint64 // found missing at first
+	Reordered     uint64 // of these: came late by themselves
+	Recovered     uint64 // of these: came as a resend
+	Delivered     uint64
+	Skipped       uint64 // sequence numbers given up: holes in the stream
+	Buffered      int    // packets that wait for their time
+	Asked         uint64 // packets named in NAKs
+	NotAsked      uint64 // packets no NAK was sent for, as they could not have come in time
+	ACKs, NAKs    uint64 // sent; light ACKs are not counted
+	Drops         Drops
+}
