@@ -133,6 +133,11 @@ func TestTimelineContinuesOverPublishers(t *testing.T) {
 		}
 		p.Close(nil)
 		time.Sleep(5 * time.Second)
+		for _, f := range readAll(t, sub) {
+			if !f.Flags.Has(media.Held) {
+				t.Errorf("a frame of nobody's: %+v", f)
+			}
+		}
 		p2, err := h.Publish("live/a", PublisherInfo{})
 		if err != nil {
 			t.Fatal(err)
@@ -149,7 +154,11 @@ func TestTimelineContinuesOverPublishers(t *testing.T) {
 		}
 		p2.Close(nil)
 		time.Sleep(21 * time.Second)
-		if _, err := sub.Read(t.Context()); !errors.Is(err, io.EOF) {
+		err = nil
+		for err == nil {
+			_, err = sub.Read(t.Context())
+		}
+		if !errors.Is(err, io.EOF) {
 			t.Errorf("after the hold: %v, want EOF", err)
 		}
 		if n := len(h.Streams()); n != 0 {
@@ -252,4 +261,132 @@ func TestSoundThatCameBeforeTheFirstKeyFrameIsKept(t *testing.T) {
 	if string(got) != "\x04\x02\x05" {
 		t.Errorf("got %v: want the key frame, the sound that belongs to it, and what follows", got)
 	}
+}
+
+// A viewer's side of a publisher that is gone for 15 s: something every second, time that goes on, and at its return a key frame at
+// once, with sound and picture where they were against each other.
+func TestHeldStreamStaysAliveAndContinues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		aac, err := media.NewAACConfig([]byte{0x11, 0x90})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(Config{})
+		defer h.Close()
+		write := func(p *Publisher, src *source, pictures int) {
+			for range pictures {
+				for _, f := range src.frames() {
+					if f.Codec.IsAudio() {
+						f.Config = aac
+					}
+					if err := p.WriteFrame(f); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(frameTime)
+			}
+		}
+		p, _ := h.Publish("live/a", PublisherInfo{})
+		write(p, &source{start: time.Hour}, 60)
+		sub, _ := h.Subscribe("live/a", SubscriberInfo{})
+		began := time.Now()
+		var got []*media.Frame
+		got = append(got, readAll(t, sub)...)
+		p.Close(nil)
+		for range 150 {
+			time.Sleep(100 * time.Millisecond)
+			got = append(got, readAll(t, sub)...)
+		}
+		held := len(got)
+		p2, err := h.Publish("live/a", PublisherInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(p2, &source{start: 5 * time.Minute, n: 10}, 40) // it begins in the midst of a GOP
+		got = append(got, readAll(t, sub)...)
+		var last [2]time.Duration
+		pictures := 0
+		for i, f := range got {
+			if d := f.DTS - last[f.Track]; last[f.Track] > 0 && (d < 0 || d > fillAfter+2*frameTime && i > 0) {
+				t.Errorf("frame %d: track %d went from %v to %v", i, f.Track, last[f.Track], f.DTS)
+			}
+			last[f.Track] = f.DTS
+			if f.Flags.Has(media.Held) && f.Codec.IsVideo() {
+				pictures++
+			}
+		}
+		if pictures < 12 || pictures > 14 {
+			t.Errorf("the held picture was shown %d times in 13 s", pictures)
+		}
+		for held < len(got) && got[held].Flags.Has(media.Held) { // until its first key frame
+			held++
+		}
+		if f := got[held]; !f.IsKeyVideo() {
+			t.Errorf("comes back with %+v, want a key frame", f)
+		}
+		if d := last[0] - last[1]; d != 0 {
+			t.Errorf("sound and picture are %v apart", d)
+		}
+		if d := last[0] - got[0].DTS - time.Since(began); d.Abs() > 500*time.Millisecond {
+			t.Errorf("the timeline is %v off the wall clock", d)
+		}
+		if c := h.Streams()[0].Counts; c.Held == 0 || c.Skipped == 0 {
+			t.Errorf("counts %+v", c)
+		}
+	})
+}
+
+// A publisher that is only late (its connection lives) costs silence, no picture: what it sends next still decodes.
+func TestLatePublisherIsFilledWithSilenceAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		aac, err := media.NewAACConfig([]byte{0x11, 0x90})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(Config{})
+		defer h.Close()
+		p, _ := h.Publish("live/a", PublisherInfo{})
+		src := &source{}
+		var got []*media.Frame
+		sub, _ := h.Subscribe("live/a", SubscriberInfo{})
+		write := func(pictures int) {
+			for range pictures {
+				for _, f := range src.frames() {
+					if f.Codec.IsAudio() {
+						f.Config = aac
+					}
+					if err := p.WriteFrame(f); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got = append(got, readAll(t, sub)...)
+				time.Sleep(frameTime)
+			}
+		}
+		write(10)
+		for range 40 {
+			time.Sleep(100 * time.Millisecond)
+			got = append(got, readAll(t, sub)...)
+		}
+		write(10) // what was stuck, and not at a key frame
+		var last [2]time.Duration
+		count := map[string]int{}
+		for _, f := range got {
+			if f.DTS < last[f.Track] {
+				t.Errorf("track %d went from %v to %v", f.Track, last[f.Track], f.DTS)
+			}
+			last[f.Track] = f.DTS
+			if f.Flags.Has(media.Held) {
+				count["held "+f.Codec.String()]++
+			} else {
+				count[f.Codec.String()]++
+			}
+		}
+		if count["held H264"] != 0 || count["held AAC"] < 80 || count["H264"] != 20 || count["AAC"] != 20 {
+			t.Errorf("got %v", count)
+		}
+		if d := last[0] - last[1]; d != 0 {
+			t.Errorf("sound and picture are %v apart", d)
+		}
+	})
 }

@@ -12,6 +12,8 @@ type StreamCounts struct {
 	Frames    uint64 // written
 	Bytes     uint64 // payload bytes written
 	Dropped   uint64 // frames refused: no configuration, empty, or of a track beyond the eighth
+	Skipped   uint64 // frames before the first key frame of a publisher that came back
+	Held      uint64 // frames made here while there was no publisher
 }
 
 // SubscriberCounts are totals: Offered = Delivered + Dropped + what is queued now.

@@ -17,6 +17,9 @@ const overhead = 256
 
 func cost(f *media.Frame) int { return len(f.Payload) + overhead }
 
+// needKeyFor is how long a publisher that is back may take to its first key frame: the longest GOP in use. Ours.
+const needKeyFor = 10 * time.Second
+
 // maxTracks bounds what a stream remembers per track.
 const maxTracks = 8
 
@@ -35,8 +38,12 @@ type stream struct {
 	gop       []*media.Frame // from the newest key frame on; before settled: everything
 	gopBytes  int
 	gopBroken bool // the GOP outgrew its bound: joiners wait for the next key frame
-	lastFrame time.Time
 	holdTimer *time.Timer
+	fillTimer *time.Timer
+	filler    *filler      // while held frames are being made
+	heard     time.Time    // when the newest frame of a publisher was shared
+	lastKey   *media.Frame // newest key frame, what a held stream shows
+	needKey   bool         // a publisher is back and its first key frame is not here yet
 	counts    StreamCounts
 }
 
@@ -59,6 +66,8 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 		s.holdTimer.Stop()
 		s.holdTimer = nil
 	}
+	s.startFill()
+	s.needKey = s.lastKey != nil
 	p := &Publisher{stream: s, info: info, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
 	s.counts.Publishes++
@@ -105,13 +114,16 @@ func (s *stream) end(cause error) {
 	if s.holdTimer != nil {
 		s.holdTimer.Stop()
 	}
+	if s.fillTimer != nil {
+		s.fillTimer.Stop()
+	}
 	if s.publisher != nil {
 		s.drop(s.publisher, cause)
 	}
 	for _, sub := range s.subs {
 		sub.finish()
 	}
-	s.subs, s.gop = nil, nil
+	s.subs, s.gop, s.lastKey = nil, nil, nil
 	s.mu.Unlock()
 	s.hub.forget(s)
 }
@@ -131,9 +143,20 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 		s.counts.Dropped++
 		return nil
 	}
-	s.lastFrame = now
 	s.counts.Frames++
 	s.counts.Bytes += uint64(len(f.Payload))
+	if f.IsKeyVideo() {
+		s.lastKey, s.needKey = f, false
+	}
+	if s.needKey && now.Sub(p.since) > needKeyFor { // it has no pictures any more
+		s.needKey, s.lastKey = false, nil
+	}
+	if s.needKey { // who stayed can show nothing before the key frame, and sound goes with the picture
+		s.counts.Skipped++
+		return nil
+	}
+	s.heard = now
+	s.resume()
 	s.time.stamp(f)
 	s.tracks[f.Track] = f.Config
 	s.remember(f)

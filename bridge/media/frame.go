@@ -52,6 +52,8 @@ const (
 	Droppable
 	// Discontinuity: frames were lost, or the timeline broke, right before this one.
 	Discontinuity
+	// Held: not from a publisher but made by the hub while there is none; for a viewer the picture stands still.
+	Held
 )
 
 // Has reports whether all flags of g are set in f.

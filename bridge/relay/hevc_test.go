@@ -18,7 +18,7 @@ func TestHEVCReachesEveryExit(t *testing.T) {
 	t.Parallel()
 	ffmpeg := need.Program(t, "ffmpeg")
 	ref := encode(t, t.TempDir(), "libx265", 2, 6)
-	cdn := startRelay(t, config.Relay{Key: []string{"cdn/cam"}, Hold: 3 * time.Second})
+	cdn := startRelay(t, config.Relay{Key: []string{"cdn/cam"}, Hold: 300 * time.Millisecond})
 	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Push: []string{"live/cam=" + cdn.rtmpURL("cdn/cam")}})
 	start(t, ffmpeg, "-v", "error", "-re", "-i", ref, "-c", "copy", "-f", "mpegts", r.srtURL("live/cam", 120*time.Millisecond))
 	waitStream(t, r, "live/cam")
