@@ -6,6 +6,7 @@
 //	fairlead bench run [flags]                           schemes × links × seeds, scored
 //	fairlead bench gate --baseline FILE                  worse than before?
 //	fairlead bench watch URL                             score a running stream
+//	fairlead bench limit [flags]                         what is physically possible on a link
 //	fairlead bench selftest                              how precise the emulated link is on this machine
 //
 // Each sub-command has its own file and its line in the table below. Exit codes: 0 well, 1 it failed, 2 wrong use;
@@ -42,6 +43,7 @@ var commands = []command{
 	{"gate", "--baseline FILE [--results FILE]", "fail when stutter or latency got worse", gateMain},
 	{"watch", "URL [flags]", "score a running stream", watchMain},
 	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},
+	{"limit", "[flags]", "what is physically possible on a link", limitMain},
 	{"selftest", "[flags]", "measure how precise the emulated link is on this machine", selftestMain},
 }
 
