@@ -19,7 +19,7 @@ demo: build ## everything on loopback, nothing else installed: prints a URL to w
 	./bin/fairlead demo $(ARGS)
 
 test: ## every test; a missing program is a SKIP that says why
-	$(GO) test -count=1 ./...
+	$(GO) test -count=1 -parallel 8 ./...
 
 check: fmt vet fix lint arch race tidy ## what every commit passes
 
