@@ -22,7 +22,7 @@ links: losses by packet number, capacity by time. It needs CAP_NET_ADMIN and CAP
 
 --profile takes names of 'fairlead bench list', YAML files, trace files, or netem words in quotes, separated by commas.
 --against takes names or groups of 'fairlead bench list', or YAML files; a scheme whose program is missing is skipped by name.
-DIR of --out gets results.json, results.csv, junit.xml and report.html; after Ctrl-C they hold what was done. Exit code 1 when
+DIR of --out gets results.json, results.csv, results.md, junit.xml and report.html; after Ctrl-C they hold what was done. Exit code 1 when
 the run did not end or a program failed. Flags:
 `
 
@@ -89,7 +89,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if werr := r.WriteTable(stdout); werr != nil {
 		return fail(stderr, "run: %v", werr)
 	}
-	fmt.Fprintf(stdout, "\n%s holds results.json, results.csv, junit.xml and report.html\n", f.out)
+	fmt.Fprintf(stdout, "\n%s holds results.json, results.csv, results.md, junit.xml and report.html\n", f.out)
 	switch {
 	case err != nil:
 		return fail(stderr, "run: partial: %v", err)

@@ -18,7 +18,7 @@ import (
 // ErrFormat says that a results file is not one this version reads.
 var ErrFormat = errors.New("report: not a results file of this version")
 
-// Save writes results.json, results.csv, junit.xml and report.html into dir, each whole or not at all.
+// Save writes results.json, results.csv, results.md, junit.xml and report.html into dir, each whole or not at all.
 func (r *Report) Save(dir string) error {
 	if err := r.SaveData(dir); err != nil {
 		return err
@@ -34,6 +34,7 @@ func (r *Report) SaveData(dir string) error {
 	return errors.Join(
 		save(dir, "results.json", r.WriteJSON),
 		save(dir, "results.csv", r.WriteCSV),
+		save(dir, "results.md", r.WriteMarkdown),
 		save(dir, "junit.xml", r.WriteJUnit),
 	)
 }

@@ -40,6 +40,11 @@ func newPlot() *plot.Plot {
 	return p
 }
 
+// padded leaves room for labels that reach over their axis.
+func padded(c *vgsvg.Canvas) draw.Canvas {
+	return draw.Crop(draw.New(c), vg.Points(6), -vg.Points(12), vg.Points(3), -vg.Points(3))
+}
+
 // svg makes a drawing that stands in a page: no XML header, and fonts that every system has.
 func svg(c *vgsvg.Canvas) (template.HTML, error) {
 	var b bytes.Buffer
@@ -126,7 +131,7 @@ func (c *Cell) timeline() (template.HTML, error) {
 	}
 	canvas := vgsvg.NewWith(vgsvg.UseWH(9*vg.Inch, 5.2*vg.Inch))
 	rows := [][]*plot.Plot{{bits}, {delay}, {stall}, {lost}}
-	for i, cv := range plot.Align(rows, draw.Tiles{Rows: 4, Cols: 1, PadY: vg.Points(4)}, draw.New(canvas)) {
+	for i, cv := range plot.Align(rows, draw.Tiles{Rows: 4, Cols: 1, PadY: vg.Points(4)}, padded(canvas)) {
 		rows[i][0].Draw(cv[0])
 	}
 	return svg(canvas)
@@ -237,7 +242,7 @@ func (r *Report) heatMap(name string, top float64) (template.HTML, error) {
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(xs), plot.ConstantTicks(ys)
 	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Length(2+len(r.Profiles))*vg.Inch, vg.Length(len(r.Schemes)+3)*0.35*vg.Inch))
-	p.Draw(draw.New(canvas))
+	p.Draw(padded(canvas))
 	return svg(canvas)
 }
 

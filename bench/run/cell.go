@@ -217,8 +217,8 @@ func (c *cell) read(ctx context.Context, rec *recorder) {
 	}
 }
 
-// send plays the clip into the scheme; late is how much behind its time the worst piece left.
-func (c *cell) send(ctx context.Context, start time.Time) (late time.Duration, err error) {
+// send plays the clip into the scheme.
+func (c *cell) send(ctx context.Context, start time.Time) (lateness, error) {
 	if c.stdin != nil {
 		b := newBacklog(c.stdin, c.clip)
 		defer b.close()
@@ -232,11 +232,11 @@ func (c *cell) send(ctx context.Context, start time.Time) (late time.Duration, e
 	}
 	u, err := url.Parse(in)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	conn, err := networkOf(c.pair, emu.Near).Dial(ctx, "udp", u.Host)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer conn.Close()
 	return c.clip.play(ctx, start, lossy{conn})

@@ -117,8 +117,7 @@ func (c *control) between(from, to time.Time) report.Control {
 		r.Lost++
 	}
 	if n := len(all); n > 0 {
-		ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-		r.P50Ms, r.P99Ms, r.MaxMs = ms(all[n/2]), ms(all[n*99/100]), ms(all[n-1])
+		r.P50Ms, r.P99Ms, r.MaxMs = millis(all[n/2]), millis(all[n*99/100]), millis(all[n-1])
 	}
 	return r
 }
@@ -133,26 +132,28 @@ func (c *control) close() {
 	_ = c.pair.Close()
 }
 
-// Bounds beyond which the host disturbed a cell.
+// Bounds beyond which the host disturbed a cell, in milliseconds.
 const (
-	noisyLateMs    = 2 // issue: emulator lateness and control jitter, p99
-	noisyControlMs = 2 //
-	noisySend      = 20 * time.Millisecond
-	noisyMaxMs     = 100 // a stall by itself
+	noisyLate    = 2   // emulator, p99: bench/emu's own bound
+	noisyControl = 2   // control stream's jitter, p99
+	noisySend    = 10  // clip, p99: a third of a frame interval
+	noisyMost    = 100 // clip or control stream, largest: a stall by itself
 )
 
 // noise says how the host disturbed a cell; nil: not at all.
-func noise(c *report.Cell, late time.Duration) []string {
+func noise(c *report.Cell, late lateness) []string {
 	var out []string
-	if c.Up.LateP99Ms > noisyLateMs || c.Down.LateP99Ms > noisyLateMs {
+	if c.Up.LateP99Ms > noisyLate || c.Down.LateP99Ms > noisyLate {
 		out = append(out, fmt.Sprintf("the emulator was late: p99 %.1f ms up, %.1f ms down", c.Up.LateP99Ms, c.Down.LateP99Ms))
 	}
 	k := c.Control
-	if k.P99Ms-k.P50Ms > noisyControlMs || k.MaxMs > noisyMaxMs || k.Lost > 0 {
+	if k.P99Ms-k.P50Ms > noisyControl || k.MaxMs > noisyMost || k.Lost > 0 {
 		out = append(out, fmt.Sprintf("the control stream was disturbed: p99 %.1f ms, max %.1f ms, %d lost", k.P99Ms, k.MaxMs, k.Lost))
 	}
-	if late > noisySend {
-		out = append(out, fmt.Sprintf("the clip was sent up to %.0f ms late", float64(late)/float64(time.Millisecond)))
+	if p99, most := late.worst(); millis(p99) > noisySend || millis(most) > noisyMost {
+		out = append(out, fmt.Sprintf("the clip was sent late: p99 %.1f ms, max %.1f ms", millis(p99), millis(most)))
 	}
 	return out
 }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -3,15 +3,27 @@ package run
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 )
 
 // datagram is seven transport packets, what every MPEG-TS sender puts into one.
 const datagram = 7 * 188
 
+// lateness is how late each piece of a clip left: the host's fault, as long as its writer does not block.
+type lateness []time.Duration
+
+// worst are the 99th percentile and the largest.
+func (l lateness) worst() (p99, most time.Duration) {
+	if len(l) == 0 {
+		return 0, 0
+	}
+	all := slices.Sorted(slices.Values(l))
+	return all[len(all)*99/100], all[len(all)-1]
+}
+
 // play writes the clip's pieces when they are due after start, in writes of at most a datagram, until ctx ends.
-// It returns how late the worst piece left, which is the host's fault as long as w does not block.
-func (c *Clip) play(ctx context.Context, start time.Time, w io.Writer) (late time.Duration, err error) {
+func (c *Clip) play(ctx context.Context, start time.Time, w io.Writer) (late lateness, err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for _, p := range c.pieces {
@@ -21,7 +33,7 @@ func (c *Clip) play(ctx context.Context, start time.Time, w io.Writer) (late tim
 			return late, context.Cause(ctx)
 		case <-timer.C:
 		}
-		late = max(late, time.Since(start.Add(p.at)))
+		late = append(late, time.Since(start.Add(p.at)))
 		for b := p.data; len(b) > 0; {
 			n := min(len(b), datagram)
 			if _, err := w.Write(b[:n]); err != nil {

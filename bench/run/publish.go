@@ -32,7 +32,7 @@ type clipFrame struct {
 func newPublisher(c *Clip) *publisher { return &publisher{queue: make(chan clipFrame, len(c.media))} }
 
 // play hands each frame to run when it is due after start.
-func (p *publisher) play(ctx context.Context, start time.Time, c *Clip) (late time.Duration, err error) {
+func (p *publisher) play(ctx context.Context, start time.Time, c *Clip) (late lateness, err error) {
 	defer close(p.queue)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -43,7 +43,7 @@ func (p *publisher) play(ctx context.Context, start time.Time, c *Clip) (late ti
 			return late, context.Cause(ctx)
 		case <-timer.C:
 		}
-		late = max(late, time.Since(start.Add(f.at)))
+		late = append(late, time.Since(start.Add(f.at)))
 		p.queue <- f
 	}
 	return late, nil

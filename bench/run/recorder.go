@@ -65,7 +65,7 @@ func (r *recorder) frame(f *media.Frame) {
 	if s.Seq < 0 {
 		return
 	}
-	r.latency[i] = max(r.latency[i], float64(at-r.source[s.Seq].Capture)/float64(time.Millisecond))
+	r.latency[i] = max(r.latency[i], millis(at-r.source[s.Seq].Capture))
 	if s.Seq == int64(len(r.source))-1 && !r.ended {
 		r.ended = true
 		close(r.complete)
@@ -139,6 +139,6 @@ func scaled(s []float64, n int, by, fill float64) []float64 {
 func wireOf(c emu.Counters) report.Wire {
 	return report.Wire{
 		Packets: c.Admitted, Bytes: c.AdmittedBytes, Delivered: c.Delivered, Lost: c.Drops(),
-		LateP99Ms: float64(c.LateP99) / float64(time.Millisecond),
+		LateP99Ms: millis(c.LateP99),
 	}
 }
