@@ -86,7 +86,12 @@ func steps(p *plot.Plot, name string, values []float64, seconds, scale float64, 
 			}
 			continue
 		}
-		xys = append(xys, plotter.XY{X: float64(i) * seconds, Y: v * scale}, plotter.XY{X: float64(i+1) * seconds, Y: v * scale})
+		from, to := float64(i)*seconds, float64(i+1)*seconds
+		if n := len(xys); n > 0 && xys[n-1].Y == v*scale {
+			xys[n-1].X = to // as before: one line further
+			continue
+		}
+		xys = append(xys, plotter.XY{X: from, Y: v * scale}, plotter.XY{X: to, Y: v * scale})
 	}
 	return add()
 }

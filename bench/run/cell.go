@@ -107,7 +107,7 @@ func (c *cell) prepare(ctx context.Context) (err error) {
 	if err := c.congestionControl(); err != nil {
 		return err
 	}
-	if c.dir, err = os.MkdirTemp("", "fairlead-cell-"); err != nil {
+	if c.dir, err = os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid())); err != nil {
 		return err
 	}
 	self, err := os.Executable()

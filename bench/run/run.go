@@ -87,6 +87,7 @@ func (p *Plan) Run(ctx context.Context) (*report.Report, error) {
 	if err != nil {
 		return r, err
 	}
+	removeLeftovers()
 	defer raise()()
 	workers := max(1, p.Parallel)
 	r.Settings = report.Settings{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -310,6 +311,24 @@ media_out: udp://127.0.0.1:9002
 		t.Errorf("the partial report: %v", err)
 	}
 	nothingLeft(t)
+}
+
+func TestFoldersOfKilledRunsAreRemoved(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	folder := func(pid int) string {
+		path := filepath.Join(os.TempDir(), fmt.Sprintf("%s%d-x", folderPrefix, pid))
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	gone, alive, ours := folder(1<<22+7), folder(1), folder(os.Getpid()) // 2^22 is the largest number a process may have
+	removeLeftovers()
+	for path, want := range map[string]bool{gone: false, alive: true, ours: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", path, err == nil, want)
+		}
+	}
 }
 
 // nothingLeft looks for programs of this test's cells and for their folders.
