@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/emu"
 	"github.com/fairlead-live/fairlead/bench/report"
-	"github.com/fairlead-live/fairlead/bench/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
@@ -181,30 +178,6 @@ func (c *cell) start(side emu.Side, command []string, feeds bool) error {
 	return nil
 }
 
-// far opens sockets on the far side.
-func (c *cell) far() watch.Network { return networkOf(c.pair, emu.Far) }
-
-func networkOf(pair *emu.Pair, side emu.Side) watch.Network {
-	return watch.Network{
-		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-			derr := pair.Do(side, func() error {
-				var d net.Dialer
-				conn, err = d.DialContext(ctx, network, address)
-				return err
-			})
-			return conn, derr
-		},
-		ListenPacket: func(ctx context.Context, network, address string) (conn net.PacketConn, err error) {
-			derr := pair.Do(side, func() error {
-				var l net.ListenConfig
-				conn, err = l.ListenPacket(ctx, network, address)
-				return err
-			})
-			return conn, derr
-		},
-	}
-}
-
 // read takes the stream where it comes out, again and again until ctx ends.
 func (c *cell) read(ctx context.Context, rec *recorder) {
 	address := c.words.Replace(c.scheme.MediaOut)
@@ -215,39 +188,6 @@ func (c *cell) read(ctx context.Context, rec *recorder) {
 		case <-time.After(retry):
 		}
 	}
-}
-
-// send plays the clip into the scheme.
-func (c *cell) send(ctx context.Context, start time.Time) (lateness, error) {
-	if c.stdin != nil {
-		b := newBacklog(c.stdin, c.clip)
-		defer b.close()
-		return c.clip.play(ctx, start, b)
-	}
-	in := c.words.Replace(c.scheme.MediaIn)
-	if strings.HasPrefix(in, "rtmp://") {
-		p := newPublisher(c.clip)
-		c.wg.Go(func() { c.publishing = p.run(ctx, networkOf(c.pair, emu.Near), in) })
-		return p.play(ctx, start, c.clip)
-	}
-	u, err := url.Parse(in)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := networkOf(c.pair, emu.Near).Dial(ctx, "udp", u.Host)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return c.clip.play(ctx, start, lossy{conn})
-}
-
-// lossy is a UDP socket whose far end may not be there yet: what it refuses is lost.
-type lossy struct{ net.Conn }
-
-func (l lossy) Write(b []byte) (int, error) {
-	_, _ = l.Conn.Write(b)
-	return len(b), nil
 }
 
 // failure is what programs that ended by themselves say.
@@ -273,30 +213,4 @@ func (c *cell) stop() {
 		_ = os.RemoveAll(c.dir)
 		c.dir = ""
 	}
-}
-
-// upTo is the frame list of the clip's first d.
-func (c *Clip) upTo(d time.Duration) []stutter.Frame {
-	n := 0
-	for n < len(c.Frames) && c.Frames[n].Capture < d {
-		n++
-	}
-	return c.Frames[:n]
-}
-
-// soundUpTo is how many audio frames the clip's first d holds.
-func (c *Clip) soundUpTo(d time.Duration) int {
-	n := 0
-	for _, at := range c.Sound {
-		if at < d {
-			n++
-		}
-	}
-	return n
-}
-
-// nothing is the score of a cell that could not be run.
-func nothing(source []stutter.Frame, end time.Duration) stutter.Summary {
-	s := stutter.NewMeter(stutter.Config{Source: source}).Score(end)
-	return s.Summary()
 }

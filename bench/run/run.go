@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/report"
+	"github.com/fairlead-live/fairlead/bench/stutter"
 )
 
 // ErrPlan is wrapped by every complaint about a plan.
@@ -173,6 +174,12 @@ func (m *matrix) run(ctx context.Context, schemes []*Scheme, clip *Clip, control
 	wg.Wait()
 	m.sort(schemes)
 	return context.Cause(ctx)
+}
+
+// nothing is the score of a cell that could not be run.
+func nothing(source []stutter.Frame, end time.Duration) stutter.Summary {
+	s := stutter.NewMeter(stutter.Config{Source: source}).Score(end)
+	return s.Summary()
 }
 
 func (m *matrix) add(c *report.Cell) {
