@@ -68,7 +68,8 @@ func watchMain(ctx context.Context, args []string, stdout, stderr io.Writer) int
 
 // watchLive reads and scores; it tells once a second and at the end. The frames are those of the judged track.
 //
-// Goroutines: one reads and hands frames over; it is gone when watchLive returns.
+// Goroutines: one reads and hands frames over; it is gone when watchLive returns, unless it waits for standard input, which
+// nothing can interrupt.
 func watchLive(ctx context.Context, address string, tell func(r watch.Report, final bool)) (frames int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -98,6 +99,14 @@ func watchLive(ctx context.Context, address string, tell func(r watch.Report, fi
 			return r.Score.Frames, <-done
 		case now := <-tick.C:
 			tell(m.Report(now), false)
+		case <-ctx.Done():
+			r := m.Report(time.Now())
+			tell(r, true)
+			select {
+			case <-done:
+			case <-time.After(time.Second):
+			}
+			return r.Score.Frames, context.Cause(ctx)
 		}
 	}
 }

@@ -41,6 +41,7 @@ type cell struct {
 	words     *strings.Replacer
 	processes []*process
 	stdin     io.WriteCloser // of the last sender
+	backlog   *backlog       // what writes to it
 
 	wg         sync.WaitGroup // of what run starts
 	publishing error          // of our own publisher; readable after wg
@@ -205,6 +206,10 @@ func (c *cell) stop() {
 		c.processes[i].stop()
 	}
 	c.processes = nil
+	if c.backlog != nil {
+		<-c.backlog.done // nobody reads any more
+		c.backlog = nil
+	}
 	if c.pair != nil {
 		_ = c.pair.Close() // its error is about verdicts, which nobody asked for
 		c.pair = nil

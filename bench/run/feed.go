@@ -14,9 +14,9 @@ import (
 // send plays the clip into the scheme.
 func (c *cell) send(ctx context.Context, start time.Time) (lateness, error) {
 	if c.stdin != nil {
-		b := newBacklog(c.stdin, c.clip)
-		defer b.close()
-		return c.clip.play(ctx, start, b)
+		c.backlog = newBacklog(c.stdin, c.clip)
+		defer c.backlog.close()
+		return c.clip.play(ctx, start, c.backlog)
 	}
 	in := c.words.Replace(c.scheme.MediaIn)
 	if strings.HasPrefix(in, "rtmp://") {

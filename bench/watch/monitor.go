@@ -82,7 +82,9 @@ func (m *Monitor) Report(now time.Time) Report {
 	audio := m.audio.Score(end)
 	r := Report{Sound: audio.Frames, Silent: audio.Missing}
 	if m.codec == media.CodecNone {
-		r.Score = audio.Summary()
+		if r.Score = audio.Summary(); audio.Frames == 0 {
+			r.Score.Seconds = end.Seconds() // waited so far
+		}
 		return r
 	}
 	video := m.video.Score(end)

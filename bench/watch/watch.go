@@ -107,8 +107,8 @@ func readHTTP(ctx context.Context, address string, n Network, emit func(*media.F
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
-	tr := &http.Transport{DialContext: n.dial, DisableCompression: true, DisableKeepAlives: true}
-	res, err := tr.RoundTrip(req)
+	client := http.Client{Transport: &http.Transport{DialContext: n.dial, DisableCompression: true, DisableKeepAlives: true}}
+	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
