@@ -35,12 +35,12 @@ type runFlags struct {
 	duration, latency time.Duration
 	rate, clip        string
 	traces, out       string
-	parallel          int
+	parallel, retry   int
 }
 
 func (f *runFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.profiles, "profile", defaultProfiles, "`LIST` of links")
-	fs.StringVar(&f.against, "against", "rtmp,srt,rist", "`LIST` of schemes")
+	fs.StringVar(&f.against, "against", "fairlead,rtmp,srt,rist", "`LIST` of schemes")
 	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
 	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each cell")
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
@@ -48,6 +48,7 @@ func (f *runFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.clip, "clip", "", "transport stream `FILE` to send instead of the one that ffmpeg makes")
 	fs.StringVar(&f.traces, "traces", "", "`DIR` of recorded traces, instead of the built-in ones")
 	fs.StringVar(&f.out, "out", filepath.Join("out", "bench"), "`DIR` for the results")
+	fs.IntVar(&f.retry, "retry", 1, "run noisy cells again up to `N` times, behind all others")
 	fs.IntVar(&f.parallel, "parallel", 1, "`N` cells at a time; noise says when that is too many")
 }
 
@@ -106,7 +107,7 @@ func skipped(stderr io.Writer, r *report.Report) {
 }
 
 func (f *runFlags) plan() (*benchrun.Plan, error) {
-	p := &benchrun.Plan{Duration: f.duration, Latency: f.latency, Clip: f.clip, Parallel: f.parallel}
+	p := &benchrun.Plan{Duration: f.duration, Latency: f.latency, Clip: f.clip, Parallel: f.parallel, Retries: f.retry}
 	for _, name := range list(f.profiles) {
 		l, err := profile.Load(name, f.traces)
 		if err != nil {

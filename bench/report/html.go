@@ -21,8 +21,8 @@ td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}tr:nth-child(even){backgro
 <p>{{.Made}}{{if .Partial}} <b class="marks">Partial: the run was interrupted.</b>{{end}}<br><code>{{.Command}}</code></p>
 <p>{{.Provenance}}</p>
 <p>A stall is more than 100 ms without a new picture in a player with the given buffer; d999 is the smallest latency at which 99.9 % of
-the pictures are decodable. Values are means over seeds ± half a 95 % interval (Student's t). Noisy cells are those in which this
-machine itself was late.</p>
+the pictures are decodable. Values are means over seeds ± half a 95 % interval (Student's t). Noisy cells,
+in which this machine itself was late, are left out where there are others.</p>
 {{range .Heat}}<div class="wide">{{.}}</div>{{end}}
 <h2>All figures</h2>
 <div class="wide"><table><tr>{{range .Head}}<th>{{.}}</th>{{end}}<th></th></tr>

@@ -55,6 +55,14 @@ func metricByName(name string) metric {
 	panic("report: no metric " + name) // a name in this package
 }
 
+// judged are the cells that count: the quiet ones, or all where none is.
+func (w *row) judged() []*Cell {
+	if q := quiet(w.cells); len(q) > 0 {
+		return q
+	}
+	return w.cells
+}
+
 // estimate of a metric over cells.
 func (m *metric) estimate(cells []*Cell) Estimate {
 	values := make([]float64, len(cells))
@@ -127,8 +135,11 @@ func (w *row) marks() string {
 		}
 	}
 	s := ""
-	if noisy > 0 {
-		s = fmt.Sprintf("noisy %d/%d", noisy, len(w.cells))
+	switch {
+	case noisy == len(w.cells):
+		s = "noisy"
+	case noisy > 0:
+		s = fmt.Sprintf("%d noisy left out", noisy)
 	}
 	if failed > 0 {
 		if s != "" {

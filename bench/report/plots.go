@@ -213,7 +213,7 @@ func (r *Report) heatMap(name string, top float64) (template.HTML, error) {
 		for j, p := range r.Profiles {
 			v, word := math.NaN(), ""
 			if w, ok := at[[2]string{p.Name, r.Schemes[i].Name}]; ok {
-				e := m.estimate(w.cells)
+				e := m.estimate(w.judged())
 				if v, word = min(e.Mean, top), m.text(e.Mean); e.N == 0 {
 					v, word = top, "never"
 				}

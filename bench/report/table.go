@@ -55,10 +55,10 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 func (r *Report) tableRows() [][]string {
 	var out [][]string
 	for _, row := range r.rows() {
-		l := []string{row.profile, row.scheme, fmt.Sprint(len(row.cells))}
+		l := []string{row.profile, row.scheme, fmt.Sprint(len(row.judged()))}
 		for _, n := range tableMetrics {
 			m := metricByName(n)
-			l = append(l, m.format(m.estimate(row.cells)))
+			l = append(l, m.format(m.estimate(row.judged())))
 		}
 		out = append(out, append(l, row.marks()))
 	}

@@ -112,11 +112,15 @@ func (c *cell) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	pin, err := writeCertificate(c.dir)
+	if err != nil {
+		return err
+	}
 	c.words = strings.NewReplacer(
 		"{near}", c.pair.Addr(emu.Near).String(), "{far}", c.pair.Addr(emu.Far).String(),
 		"{latency_ms}", strconv.FormatInt(c.latency.Milliseconds(), 10),
 		"{latency_us}", strconv.FormatInt(c.latency.Microseconds(), 10),
-		"{dir}", c.dir, "{fairlead}", self, "{modules}", modules(),
+		"{dir}", c.dir, "{fairlead}", self, "{modules}", modules(), "{pin}", pin,
 	)
 	for name, text := range c.scheme.Files {
 		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(c.words.Replace(text)), 0o600); err != nil {

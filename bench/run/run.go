@@ -25,6 +25,7 @@ type Plan struct {
 	Rate     int64         // bits/s of the clip's pictures, where Clip is ""
 	Clip     string        // a transport stream; "": made by ffmpeg
 	Parallel int           // cells at a time; 0: one
+	Retries  int           // how often noisy cells are run again, behind all others
 	Command  []string      // for the report
 
 	// Progress is told when a cell is over, with the report so far, which it borrows; nil: nobody is. One call at a time.
@@ -54,6 +55,8 @@ func (p *Plan) Validate() error {
 		return fmt.Errorf("%w: latency %v is not between 20ms and 30s", ErrPlan, p.Latency)
 	case p.Clip == "" && (p.Rate < 100_000 || p.Rate > 100_000_000):
 		return fmt.Errorf("%w: rate %d is not between 100 kbit/s and 100 Mbit/s", ErrPlan, p.Rate)
+	case p.Retries < 0 || p.Retries > 10:
+		return fmt.Errorf("%w: %d retries", ErrPlan, p.Retries)
 	case p.Parallel < 0 || p.Parallel > 64:
 		return fmt.Errorf("%w: %d cells at a time", ErrPlan, p.Parallel)
 	}
@@ -100,9 +103,9 @@ func (p *Plan) Run(ctx context.Context) (*report.Report, error) {
 		return r, err
 	}
 	defer control.close()
-	m := &matrix{plan: p, report: r, began: time.Now(), total: len(p.Profiles) * len(schemes) * len(p.Seeds)}
-	err = m.run(ctx, schemes, clip, control, workers)
-	r.Partial = len(r.Cells) < m.total
+	m := &matrix{plan: p, report: r, began: time.Now(), clip: clip, control: control, workers: workers}
+	err = m.run(ctx, schemes)
+	r.Partial = len(r.Cells) < len(p.Profiles)*len(schemes)*len(p.Seeds)
 	return r, err
 }
 
@@ -130,50 +133,83 @@ func (p *Plan) readClip(ctx context.Context) (*Clip, error) {
 
 // matrix is a run in progress.
 type matrix struct {
-	plan  *Plan
-	total int
-	began time.Time
+	plan    *Plan
+	clip    *Clip
+	control *control
+	workers int
+	began   time.Time
 
-	mu     sync.Mutex // guards report.Cells and calls of Progress
-	report *report.Report
+	mu          sync.Mutex // guards what follows, report.Cells and calls of Progress
+	done, total int        // cells run, and to run, the repeated ones too
+	report      *report.Report
 }
 
-// run gives the cells to workers: seed by seed, so that an interrupted run has whole seeds.
-func (m *matrix) run(ctx context.Context, schemes []*Scheme, clip *Clip, control *control, workers int) error {
+// run plays every cell, seed by seed so that an interrupted run has whole seeds, and then the noisy ones again.
+func (m *matrix) run(ctx context.Context, schemes []*Scheme) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	work := make(chan *cell)
+	var cells []cell
+	for _, seed := range m.plan.Seeds {
+		for _, profile := range m.plan.Profiles {
+			for _, s := range schemes {
+				cells = append(cells, cell{scheme: s, profile: profile, seed: seed, clip: m.clip, media: m.plan.Duration, latency: m.plan.Latency})
+			}
+		}
+	}
+	for range m.plan.Retries + 1 {
+		m.total += len(cells)
+		m.pass(ctx, cells)
+		if ctx.Err() != nil {
+			break
+		}
+		cells = slices.DeleteFunc(cells, func(c cell) bool { return !m.noisy(&c) })
+	}
+	m.sort(schemes)
+	return context.Cause(ctx)
+}
+
+// pass gives the cells to workers and waits for them.
+func (m *matrix) pass(ctx context.Context, cells []cell) {
+	work := make(chan cell)
 	var wg sync.WaitGroup
-	for range workers {
+	for range m.workers {
 		wg.Go(func() {
 			for c := range work {
-				out, err := c.run(ctx, control)
+				out, err := c.run(ctx, m.control)
 				if err != nil {
 					if ctx.Err() != nil {
 						return
 					}
 					out = &report.Cell{Profile: c.profile.Name, Scheme: c.scheme.Name, Seed: c.seed, Error: err.Error()}
-					out.Score = nothing(clip.upTo(m.plan.Duration), m.plan.Duration)
+					out.Score = nothing(m.clip.upTo(m.plan.Duration), m.plan.Duration)
 				}
 				m.add(out)
 			}
 		})
 	}
-	for _, seed := range m.plan.Seeds {
-		for _, profile := range m.plan.Profiles {
-			for _, s := range schemes {
-				c := &cell{scheme: s, profile: profile, seed: seed, clip: clip, media: m.plan.Duration, latency: m.plan.Latency}
-				select {
-				case work <- c:
-				case <-ctx.Done():
-				}
-			}
+	for _, c := range cells {
+		select {
+		case work <- c:
+		case <-ctx.Done():
 		}
 	}
 	close(work)
 	wg.Wait()
-	m.sort(schemes)
-	return context.Cause(ctx)
+}
+
+// find returns the cell's result so far, or nil.
+func (m *matrix) find(profile, scheme string, seed uint64) *report.Cell {
+	for i := range m.report.Cells {
+		if c := &m.report.Cells[i]; c.Profile == profile && c.Scheme == scheme && c.Seed == seed {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *matrix) noisy(c *cell) bool {
+	out := m.find(c.profile.Name, c.scheme.Name, c.seed)
+	return out != nil && len(out.Noisy) > 0
 }
 
 // nothing is the score of a cell that could not be run.
@@ -182,16 +218,21 @@ func nothing(source []stutter.Frame, end time.Duration) stutter.Summary {
 	return s.Summary()
 }
 
+// add keeps a result; of a repeated cell, the one with less noise, whatever its score.
 func (m *matrix) add(c *report.Cell) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.report.Cells = append(m.report.Cells, *c)
+	m.done++
+	if old := m.find(c.Profile, c.Scheme, c.Seed); old == nil {
+		m.report.Cells = append(m.report.Cells, *c)
+	} else if len(c.Noisy) < len(old.Noisy) {
+		*old = *c
+	}
 	if m.plan.Progress == nil {
 		return
 	}
-	done := len(m.report.Cells)
-	left := time.Since(m.began) * time.Duration(m.total-done) / time.Duration(done)
-	m.plan.Progress(Progress{Done: done, Total: m.total, Left: left, Last: c, Report: m.report})
+	left := time.Since(m.began) * time.Duration(m.total-m.done) / time.Duration(m.done)
+	m.plan.Progress(Progress{Done: m.done, Total: m.total, Left: left, Last: c, Report: m.report})
 }
 
 // sort brings the cells into the order they were asked for.

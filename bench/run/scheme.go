@@ -24,7 +24,8 @@ var shipped embed.FS
 // Scheme is a way to carry the clip across the link: programs, and where media goes in and comes out.
 //
 // In commands, files and addresses these words stand for values: {near} {far} the sides' addresses, {latency_ms}
-// {latency_us} the budget, {dir} a folder of the cell's own, {fairlead} this program, {modules} nginx's module folder.
+// {latency_us} the budget, {dir} a folder of the cell's own, {fairlead} this program, {modules} nginx's module folder,
+// {pin} the hash of the key in {dir}/key.pem, which has a certificate in {dir}/cert.pem.
 // Each side is a network namespace of its own, so every port is free.
 type Scheme struct {
 	Name  string `yaml:"name"`  // one word
@@ -47,7 +48,7 @@ type Scheme struct {
 var (
 	schemeName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 	braces     = regexp.MustCompile(`\{[a-z_]+\}`)
-	words      = []string{"{near}", "{far}", "{latency_ms}", "{latency_us}", "{dir}", "{fairlead}", "{modules}"}
+	words      = []string{"{near}", "{far}", "{latency_ms}", "{latency_us}", "{dir}", "{fairlead}", "{modules}", "{pin}"}
 )
 
 // ParseScheme reads one YAML document.
