@@ -148,11 +148,11 @@ type matrix struct {
 func (m *matrix) run(ctx context.Context, schemes []*Scheme) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var cells []cell
+	var cells []*cell
 	for _, seed := range m.plan.Seeds {
 		for _, profile := range m.plan.Profiles {
 			for _, s := range schemes {
-				cells = append(cells, cell{scheme: s, profile: profile, seed: seed, clip: m.clip, media: m.plan.Duration, latency: m.plan.Latency})
+				cells = append(cells, &cell{scheme: s, profile: profile, seed: seed, clip: m.clip, media: m.plan.Duration, latency: m.plan.Latency})
 			}
 		}
 	}
@@ -162,15 +162,15 @@ func (m *matrix) run(ctx context.Context, schemes []*Scheme) error {
 		if ctx.Err() != nil {
 			break
 		}
-		cells = slices.DeleteFunc(cells, func(c cell) bool { return !m.noisy(&c) })
+		cells = slices.DeleteFunc(cells, func(c *cell) bool { return !m.noisy(c) })
 	}
 	m.sort(schemes)
 	return context.Cause(ctx)
 }
 
 // pass gives the cells to workers and waits for them.
-func (m *matrix) pass(ctx context.Context, cells []cell) {
-	work := make(chan cell)
+func (m *matrix) pass(ctx context.Context, cells []*cell) {
+	work := make(chan *cell)
 	var wg sync.WaitGroup
 	for range m.workers {
 		wg.Go(func() {
