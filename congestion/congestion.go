@@ -1,8 +1,19 @@
 // Package congestion decides how fast to send: arrivals and losses in, pacing
-// rate, inflight cap and encoder bitrate out.
+// rate, inflight window and the encoder's bitrate out. It is a pure function of
+// what it is told: no clock, no goroutine, nothing allocated per feedback.
 //
-// What it leaves to others: feedback formats (transport/wire), what to send with
-// the rate (transport/session) and how the encoder is told (transport/uplink).
+//	packets' fates ─▶ estimator: base delay, queue, delivered rate, clock drift
+//	                      │            loss auditor: whose loss is it?
+//	                      ▼                 │
+//	                  Controller ◀──────────┘
+//	                      │ startup · track · hold · probe (a cut, to test) · compete · outage
+//	                      ▼
+//	  PacingRate, Window ─▶ pacer      Target ─▶ Split (media, FEC, resend, audio, padding) ─▶ Advice (encoder)
+//
+// The law, its constants and what it does on which link are in docs/congestion.md.
+//
+// What it leaves to others: feedback formats (transport/wire), which packet is lost (transport/arq),
+// what to send with the rate (transport/session) and how the encoder is told (transport/uplink).
 package congestion
 
 import "time"

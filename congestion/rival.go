@@ -1,0 +1,123 @@
+package congestion
+
+import "time"
+
+// rival is the competing mode: beside a flow that fills the queue, a flow that yields to the queue starves.
+//
+// It is entered when the queue stayed above T while we fell by half: alone we would have emptied it. In it the
+// window grows and yields as TCP's does, by loss alone; a cut now and then shows whether somebody is still there: alone,
+// what arrives stays the same while the queue falls.
+type rival struct {
+	on     bool
+	window float64 // bytes
+
+	since time.Duration // when the queue rose above T
+	from  float64       // the most that arrived in the last while
+	seen  time.Duration
+	until time.Duration // no suspicion before
+	fails int
+	alone int // tests in a row that saw nobody
+
+	lossAt  time.Duration
+	cutAt   time.Duration // the test: when it began, 0: none
+	nextCut time.Duration
+	arrived float64
+	saved   float64
+	stood   time.Duration // queue before the cut
+	empty   time.Duration // since when the queue is below T/2
+}
+
+const (
+	rivalAfter  = 2500 * time.Millisecond
+	rivalFell   = 0.5
+	rivalGain   = 1.5 // packets a round trip
+	rivalBeta   = 0.8 // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
+	rivalCut    = 0.7
+	rivalEvery  = 8 * time.Second
+	rivalEmpty  = 2 * time.Second
+	rivalPacket = 1200
+	rivalMemory = 30.0 // s
+)
+
+func (r *rival) end() { r.on, r.since, r.cutAt = false, 0, 0 }
+
+// suspects watches the queue.
+func (r *rival) suspects(c *Controller, now time.Duration) bool {
+	r.from = max(c.capacity, r.from*(1-(now-r.seen).Seconds()/rivalMemory))
+	r.seen = now
+	if c.queue <= c.goal() || now < r.until {
+		r.since = 0
+		return false
+	}
+	if r.since == 0 {
+		r.since = now
+	}
+	return now-r.since >= max(rivalAfter, 6*c.srtt) && c.capacity <= rivalFell*r.from && c.queue < c.cfg.MaxQueue
+}
+
+func (c *Controller) enterCompete(now time.Duration) {
+	r := &c.rival
+	r.on, r.alone = true, 0
+	c.base.held = true
+	r.window = max(r.from*0.8, c.capacity) / 8 * (c.minRTT + c.queue).Seconds()
+	r.nextCut = now + rivalEvery
+	r.cutAt, r.empty, r.lossAt = 0, 0, now
+	c.reason = Compete
+}
+
+func (c *Controller) compete(now, _ time.Duration, verdict judgement) {
+	r := &c.rival
+	rtt := c.minRTT + c.queue
+	switch {
+	case c.queue > c.goal()/2:
+		r.empty = 0
+	case r.empty == 0:
+		r.empty = now
+	}
+	if r.empty > 0 && now-r.empty >= rivalEmpty || c.queue > c.cfg.MaxQueue {
+		c.leaveCompete(now)
+		return
+	}
+	if r.cutAt > 0 {
+		if now-r.cutAt < rtt+c.srtt/2+250*time.Millisecond {
+			return
+		}
+		r.cutAt = 0
+		// Alone, a cut of 30 % takes 30 % of a round trip out of the queue and nothing from what arrives.
+		fell := (r.stood - c.queue).Seconds() / ((1 - rivalCut) * (c.minRTT + r.stood).Seconds())
+		if c.in.rate(c.in.newest(), 500*time.Millisecond) > 0.85*r.arrived && fell > 0.6 {
+			if r.alone++; r.alone < 2 { // once more, to be sure
+				r.nextCut = now + time.Second + rtt
+				r.window = r.saved
+				return
+			}
+			r.fails++
+			r.until = now + min(30*time.Second, time.Duration(r.fails)*5*time.Second)
+			c.leaveCompete(now)
+			return
+		}
+		r.fails, r.alone = 0, 0
+		r.window = r.saved
+	}
+	r.window += rivalGain * rivalPacket * float64(c.acked) / r.window
+	if (verdict == ours || c.loss.overflows() > 2) && now-r.lossAt > rtt+100*time.Millisecond {
+		r.lossAt = now
+		r.window *= rivalBeta
+		c.loss.above, c.loss.below = share2{}, share2{}
+	}
+	if now >= r.nextCut {
+		r.nextCut = now + rivalEvery
+		r.stood = c.queue
+		r.cutAt, r.arrived, r.saved = now, c.in.rate(c.in.newest(), 500*time.Millisecond), r.window
+		r.window *= rivalCut
+	}
+	c.rate = r.window * 8 / max(rtt+reportWait/2, c.srtt).Seconds()
+}
+
+func (c *Controller) leaveCompete(now time.Duration) {
+	c.rival.end()
+	c.base.held = false
+	c.reason, c.calm = Track, now
+	c.rate = min(c.rate, c.capacity/share)
+	c.busyAt = 0
+}
