@@ -31,7 +31,6 @@ const (
 type receiving struct {
 	sock    *socket
 	conn    *quic.Conn
-	quic    func() netip.AddrPort // the address QUIC has validated last
 	stream  *quic.Stream
 	control *controlReader
 	sink    Sink
@@ -50,7 +49,6 @@ type receiving struct {
 	now     time.Time
 	out     []byte
 	spare   []*packet
-	payload transport.Payload
 
 	lostFrames uint64
 	keyAsked   time.Time
@@ -61,7 +59,7 @@ type receiving struct {
 
 func newReceiving(sock *socket, conn *quic.Conn, stream *quic.Stream, h *wire.Hello, latency time.Duration, rate congestion.Bitrate, sink Sink) (*receiving, error) {
 	s := &receiving{
-		sock: sock, conn: conn, quic: func() netip.AddrPort { return addrPort(conn.RemoteAddr()) }, stream: stream, sink: sink, latency: latency,
+		sock: sock, conn: conn, stream: stream, sink: sink, latency: latency,
 		box: newInbox(), outbox: make(chan []byte, controlQueue), now: time.Now(),
 		peer: returnPath{valid: addrPort(conn.RemoteAddr())}, out: make([]byte, 0, maxPacket),
 	}
@@ -229,11 +227,11 @@ func (s *receiving) handle(p *packet) {
 // drain hands on what is due and sends what the session has to say.
 func (s *receiving) drain() error {
 	for {
-		var ok bool
-		if s.payload, ok = s.rx.PopPayload(s.now); !ok {
+		p, ok := s.rx.PopPayload(s.now)
+		if !ok {
 			break
 		}
-		if err := s.sink.Payload(&s.payload); err != nil {
+		if err := s.sink.Payload(&p); err != nil {
 			return err
 		}
 	}
@@ -256,7 +254,7 @@ func (s *receiving) sendMedia(b []byte) {
 		}
 		return
 	}
-	if to, ok := s.peer.to(s.quic(), len(b)); ok {
+	if to, ok := s.peer.to(addrPort(s.conn.RemoteAddr()), len(b)); ok {
 		_ = s.sock.send(b, s.oob[:s.oobSize], to)
 	}
 }

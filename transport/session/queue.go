@@ -17,7 +17,6 @@ const (
 	sendSource itemKind = iota
 	sendResend
 	sendRepair
-	sendWindow // a repair over the packets before ref that may still be in time
 	sendAbandon
 )
 

@@ -277,28 +277,17 @@ func (w *world) write() {
 	w.drain()
 }
 
-// plans are shared between worlds: each takes some 10 ms, and ten times that under the race detector.
+// plans are shared between worlds: each takes some 10 ms.
 var plans = map[fec.Setting]*fec.Plan{}
-
-// plan computes what a sender wants, as a shell does in another goroutine. After some it stops doing so, soon with -short:
-// then older plans serve, as with a shell that has no time.
-func plan(tx *Sender) {
-	setting, ok := tx.PlanWanted()
-	if !ok {
-		return
-	}
-	if plans[setting] == nil {
-		if most := map[bool]int{true: 12, false: 40}[testing.Short()]; len(plans) >= most && !*gridAll {
-			return
-		}
-		plans[setting] = fec.NewPlan(setting)
-	}
-	tx.AddPlan(plans[setting])
-}
 
 // drain is the driving rule. Plans are there at once.
 func (w *world) drain() {
-	plan(w.tx)
+	if setting, ok := w.tx.PlanWanted(); ok {
+		if plans[setting] == nil {
+			plans[setting] = fec.NewPlan(setting)
+		}
+		w.tx.AddPlan(plans[setting])
+	}
 	for {
 		b, ok := w.tx.AppendDatagram(w.buf[:0], w.at())
 		if !ok {
@@ -351,7 +340,7 @@ func (w *world) check(p *transport.Payload) {
 	if p.Data[0] != byte(n) {
 		w.t.Fatalf("seed %d: frame %d has the data of another", w.seed, n)
 	}
-	if late := w.now - w.rxDue(p); late > time.Millisecond { // a lower delay moves deadlines by 2 % of the time
+	if late := w.now - w.rxDue(p); late > 0 {
 		w.t.Fatalf("seed %d: frame %d released %v after its deadline", w.seed, n, late)
 	}
 }

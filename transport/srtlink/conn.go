@@ -13,34 +13,25 @@ import (
 
 // Conn is one SRT connection. Read is for one goroutine, Write for one; Close may be called twice and from anywhere.
 type Conn struct {
-	link link
+	conn srt.Conn
 	once sync.Once
 	err  error
 }
 
-// link is a connection of one of the implementations.
-type link interface {
-	Read(b []byte) (int, error)
-	Write(b []byte) (int, error)
-	Close() error
-	peer() netip.AddrPort
-	stats() Stats
-}
-
 // Read reads the payload of one packet; b should hold MaxPayload bytes.
-func (c *Conn) Read(b []byte) (int, error) { return c.link.Read(b) }
+func (c *Conn) Read(b []byte) (int, error) { return c.conn.Read(b) }
 
-// Write sends b as packets. It takes a copy. A connection of our listener only receives.
-func (c *Conn) Write(b []byte) (int, error) { return c.link.Write(b) }
+// Write sends b as packets. It takes a copy.
+func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
 
 // Close ends the connection and tells the peer.
 func (c *Conn) Close() error {
-	c.once.Do(func() { c.err = c.link.Close() })
+	c.once.Do(func() { c.err = c.conn.Close() })
 	return c.err
 }
 
 // Peer returns the peer's address.
-func (c *Conn) Peer() netip.AddrPort { return c.link.peer() }
+func (c *Conn) Peer() netip.AddrPort { return addrPort(c.conn.RemoteAddr()) }
 
 // Stats is a snapshot of a connection: what was received = what was delivered + belated + undecryptable.
 type Stats struct {
@@ -58,17 +49,10 @@ type Stats struct {
 	Resent        uint64
 }
 
-// Stats reads the counters. Those of a listener of ours are up to statsEvery old.
-func (c *Conn) Stats() Stats { return c.link.stats() }
-
-// gosrtLink is a connection of gosrt.
-type gosrtLink struct{ srt.Conn }
-
-func (c gosrtLink) peer() netip.AddrPort { return addrPort(c.RemoteAddr()) }
-
-func (c gosrtLink) stats() Stats {
+// Stats reads the counters.
+func (c *Conn) Stats() Stats {
 	var s srt.Statistics
-	c.Conn.Stats(&s)
+	c.conn.Stats(&s)
 	a := &s.Accumulated
 	return Stats{
 		Latency:  time.Duration(s.Instantaneous.MsRecvTsbPdDelay) * time.Millisecond,
@@ -105,7 +89,7 @@ func Dial(addr string, cfg DialConfig) (*Conn, error) {
 		}
 		return nil, fmt.Errorf("srt: call %s: %w", addr, err)
 	}
-	return &Conn{link: gosrtLink{conn}}, nil
+	return &Conn{conn: conn}, nil
 }
 
 // rejectionCode reads the code out of gosrt's error, which prints it in base 32 and gives it no other way.

@@ -1,5 +1,0 @@
-//go:build race
-
-package quiclink
-
-const raceEnabled = true
