@@ -4,7 +4,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 ARGS ?=
 
-.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz
+.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz size
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,3 +50,9 @@ fuzz: ## every fuzz target for FUZZTIME
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p || exit 1; \
 	  done; \
 	done
+
+size: ## bytes of a program that uses only transport/uplink, stripped, arm64
+	@mkdir -p out/size
+	@printf 'package main\n\nimport "github.com/fairlead-live/fairlead/transport/uplink"\n\nfunc main() { _, _ = uplink.Dial("fairlead://x/a/b", nil) }\n' > out/size/main.go
+	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags='-s -w' -o out/size/uplink ./out/size
+	@wc -c < out/size/uplink; rm -r out/size

@@ -63,6 +63,7 @@ func TestBadInputNamesTheWordAndTheNearest(t *testing.T) {
 		{args: []string{"--key", "a/b c"}, want: "cannot stand"},
 		{args: []string{"--push", "a/b"}, want: "APP/KEY=rtmp://"},
 		{args: []string{"--push", "a/b=http://x/y"}, want: "rtmp://"},
+		{args: []string{"--srt-listener", "libsrt"}, want: "neither own nor gosrt"},
 		{args: []string{"--srt-passphrase", "short"}, want: "10 to 79"},
 		{args: []string{"--log", "loud"}, want: "debug, info"},
 		{args: []string{"--hold", "1h"}, want: "hold"},

@@ -31,6 +31,7 @@ type Relay struct {
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
+	SRTListener   string // "own" or "gosrt"; empty: own
 	Hold          time.Duration
 	Log           string // debug, info, warn, error
 }
@@ -46,6 +47,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
+	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
 	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
 	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players this long when the publisher is gone")
 	s.String(&r.Log, "log", "info", "log `LEVEL`: debug, info, warn or error")
@@ -80,6 +82,9 @@ func (r *Relay) Validate() error {
 	}
 	if (r.QUICCert == "") != (r.QUICKey == "") {
 		return fmt.Errorf("%w: quic-cert and quic-key go together", ErrUsage)
+	}
+	if r.SRTListener != "" && r.SRTListener != "own" && r.SRTListener != "gosrt" {
+		return fmt.Errorf("%w: srt-listener: %q is neither own nor gosrt", ErrUsage, r.SRTListener)
 	}
 	if r.SRTLatency < 0 || r.SRTLatency > time.Minute {
 		return fmt.Errorf("%w: srt-latency: %v is outside 0s to 1m", ErrUsage, r.SRTLatency)

@@ -96,7 +96,8 @@ func (r *Relay) listen() error {
 	var err error
 	if r.cfg.SRT != "" {
 		r.srt, err = srtlink.Listen(srtlink.Config{
-			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Logger: r.log, Admit: r.admitSRT,
+			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Listener: r.cfg.SRTListener,
+			Logger: r.log, Admit: r.admitSRT,
 		})
 		if err != nil {
 			return explain("srt", r.cfg.SRT, err)

@@ -105,7 +105,11 @@ func (t *Tracker) LastReport() time.Duration { return t.silentAt }
 
 // RoundDelay is what a round costs beyond the round-trip time: the 90th percentile of the time from a
 // packet's sending to the knowledge of its loss, less the smoothed RTT.
-func (t *Tracker) RoundDelay() time.Duration { return t.delta.value() }
+func (t *Tracker) RoundDelay() time.Duration { return min(t.delta.value(), maxRoundDelay) }
+
+// maxRoundDelay bounds what bursts on the way of the reports add, for a round planned too long costs more than one
+// that fails: ours. At RTT 60, latency 200 and 10 % loss in bursts of 8, 18.5 % of overhead for 24.1 %.
+const maxRoundDelay = 15 * time.Millisecond
 
 // ReorderWindow is how long a hole must stand before it counts as a loss.
 func (t *Tracker) ReorderWindow() time.Duration { return t.window.get(t.rtt.Min()) }

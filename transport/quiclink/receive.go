@@ -31,6 +31,7 @@ const (
 type receiving struct {
 	sock    *socket
 	conn    *quic.Conn
+	quic    func() netip.AddrPort // the address QUIC has validated last
 	stream  *quic.Stream
 	control *controlReader
 	sink    Sink
@@ -49,6 +50,7 @@ type receiving struct {
 	now     time.Time
 	out     []byte
 	spare   []*packet
+	payload transport.Payload
 
 	lostFrames uint64
 	keyAsked   time.Time
@@ -59,7 +61,7 @@ type receiving struct {
 
 func newReceiving(sock *socket, conn *quic.Conn, stream *quic.Stream, h *wire.Hello, latency time.Duration, rate congestion.Bitrate, sink Sink) (*receiving, error) {
 	s := &receiving{
-		sock: sock, conn: conn, stream: stream, sink: sink, latency: latency,
+		sock: sock, conn: conn, quic: func() netip.AddrPort { return addrPort(conn.RemoteAddr()) }, stream: stream, sink: sink, latency: latency,
 		box: newInbox(), outbox: make(chan []byte, controlQueue), now: time.Now(),
 		peer: returnPath{valid: addrPort(conn.RemoteAddr())}, out: make([]byte, 0, maxPacket),
 	}
@@ -227,11 +229,11 @@ func (s *receiving) handle(p *packet) {
 // drain hands on what is due and sends what the session has to say.
 func (s *receiving) drain() error {
 	for {
-		p, ok := s.rx.PopPayload(s.now)
-		if !ok {
+		var ok bool
+		if s.payload, ok = s.rx.PopPayload(s.now); !ok {
 			break
 		}
-		if err := s.sink.Payload(&p); err != nil {
+		if err := s.sink.Payload(&s.payload); err != nil {
 			return err
 		}
 	}
@@ -254,7 +256,7 @@ func (s *receiving) sendMedia(b []byte) {
 		}
 		return
 	}
-	if to, ok := s.peer.to(addrPort(s.conn.RemoteAddr()), len(b)); ok {
+	if to, ok := s.peer.to(s.quic(), len(b)); ok {
 		_ = s.sock.send(b, s.oob[:s.oobSize], to)
 	}
 }

@@ -33,6 +33,7 @@ type block struct {
 	capture  time.Duration
 	deadline time.Duration // latest useful time to send
 	end      bool          // its frame ends with it
+	slides   bool          // no round fits: a sliding window protects it, and feedback comes too late
 	unsent   int           // first sendings that wait for the pacer
 	first    int           // first sendings in flight
 	here     int           // media packets the receiver has
@@ -68,18 +69,25 @@ func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.
 		q = queueAudio
 	}
 	perPacket := s.cfg.Controller.PacingRate().Time(s.cfg.MTU + ipUDP)
+	slides := s.windowSpan(now, capture, k) > 0
 	for done := 0; done < k; {
 		n := fec.SubBlock(k - done)
 		s.nextBlock++ // from 1: a zero block is no block
 		b := &s.blocks[s.nextBlock&(blockRing-1)]
 		*b = block{
 			id: s.nextBlock, base: base + int64(done), count: n, class: c, unsent: n,
-			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: done+n == k,
+			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: done+n == k, slides: slides,
 		}
 		done += n
 		for i := range int64(n) {
 			*s.packet(b.base + i) = mediaPacket{block: b.id}
 			s.queues[q].push(item{kind: sendSource, ref: b.base + i, deadline: b.deadline})
+		}
+		if slides {
+			for range s.policy.slide(n, s.windowPackets(now)) {
+				s.queues[q].push(item{kind: sendWindow, ref: b.base + int64(n), deadline: b.deadline})
+			}
+			continue
 		}
 		var ahead int
 		ahead, b.price = s.policy.ahead(n, s.rounds(now+time.Duration(done)*perPacket, b)-1, c)
@@ -89,6 +97,29 @@ func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.
 			}
 		}
 	}
+}
+
+// windowSpan is the time a sliding window covers for a frame of k packets written now, 0 when a round of recovery fits.
+func (s *Sender) windowSpan(now, capture time.Duration, k int) time.Duration {
+	sent := now + time.Duration(k)*s.cfg.Controller.PacingRate().Time(s.cfg.MTU+ipUDP)
+	deadline := capture + s.cfg.Latency - s.late()
+	if !s.tracker.RTT().Known() || sent > deadline || deadline-sent >= s.roundTime() {
+		return 0
+	}
+	return deadline - sent
+}
+
+// windowPackets is how many of the newest media packets may still be in time, at most as many as a repair covers.
+func (s *Sender) windowPackets(now time.Duration) int {
+	n := 0
+	for id := s.nextBlock; id > 0; id-- {
+		b := s.block(id)
+		if b == nil || b.deadline < now || n+b.count > fec.MaxCount {
+			break
+		}
+		n += b.count
+	}
+	return max(n, 1)
 }
 
 // late is how much sooner than the latency a packet must leave: the queue that stands on the path now, and
@@ -144,7 +175,7 @@ func (s *Sender) note(e *arq.Event) {
 		if e.Outcome != arq.Late {
 			b.answers--
 		}
-		if e.Outcome != arq.Lost {
+		if e.Outcome != arq.Lost && s.decodable(b) {
 			b.repairs++
 		}
 	default:
@@ -171,6 +202,9 @@ func (s *Sender) serveTouched(now time.Duration) {
 // serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
 // which are of use even if the block fails, then repair symbols.
 func (s *Sender) serve(now time.Duration, b *block) {
+	if !b.over && b.repairs > 0 && b.need() > 0 && !s.decodable(b) {
+		b.repairs = 0 // the other end's decoder has forgotten them
+	}
 	need := b.need()
 	if b.over || need <= 0 {
 		b.over = b.over || b.unsent == 0
@@ -182,6 +216,10 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	}
 	left := s.rounds(now, b)
 	if left == 0 {
+		if b.slides { // nobody here knows whether the window made up for it
+			b.over = true
+			return
+		}
 		s.giveUp(b)
 		return
 	}
@@ -212,15 +250,41 @@ func (s *Sender) serve(now time.Duration, b *block) {
 			it.at += gap
 		}
 	}
-	it.kind, it.ref = sendRepair, b.id
-	for ; want > 0 && s.repairable(b); want-- {
+	repairable := s.repairable(b)
+	for n := b.base; want > 0; want-- {
+		if repairable {
+			it.kind, it.ref = sendRepair, b.id
+		} else if n = s.missing(b, n); n >= 0 { // too old for the decoder: the missing packets once more, in turn
+			it.kind, it.ref = sendResend, n
+			s.packet(n).flying++
+			n++
+		} else {
+			return
+		}
 		if !s.answerWith(it, now) {
+			if it.kind == sendResend {
+				s.packet(it.ref).flying--
+			}
 			return
 		}
 		b.answers++
 		it.at += gap
 	}
 }
+
+// missing is the first media packet of b from n on, cyclically, that the receiver lacks; -1: none can be sent again.
+func (s *Sender) missing(b *block, n int64) int64 {
+	for i := range int64(b.count) {
+		m := b.base + (n-b.base+i)%int64(b.count)
+		if p := s.packet(m); s.valid(m) && p.sent && !p.here && p.flying < maxCopies && s.encoder.Covers(m, 1) {
+			return m
+		}
+	}
+	return -1
+}
+
+// maxCopies bounds how often one media packet is on its way at once: ours.
+const maxCopies = 32
 
 // spreadMargin is how long before the deadline the last of the answers spread over time leaves: ours.
 const spreadMargin = 3 * time.Millisecond
@@ -235,8 +299,14 @@ func (s *Sender) answerWith(it item, now time.Duration) bool {
 // repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other
 // end's decoder.
 func (s *Sender) repairable(b *block) bool {
-	return b.unsent == 0 && s.encoder.Covers(b.base, b.count) && b.base > s.sentUpTo()-decoderSymbols+fec.MaxCount/2
+	return b.unsent == 0 && s.encoder.Covers(b.base, b.count) && s.decodable(b)
 }
+
+// decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives.
+func (s *Sender) decodable(b *block) bool { return b.base > s.sentUpTo()-decoderSymbols+decoderMargin }
+
+// decoderMargin is how many media packets may arrive ahead of what is sent now: ours, a frame and a half.
+const decoderMargin = 24
 
 // sentUpTo is the media sequence number after the newest one on the wire.
 func (s *Sender) sentUpTo() int64 {

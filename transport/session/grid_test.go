@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	gridAll     = flag.Bool("grid", false, "run the whole grid: 120 cells, some minutes")
+	gridAll     = flag.Bool("grid", false, "run the whole grid: 135 cells, a quarter of an hour")
 	gridSeeds   = flag.Int("seeds", 10, "seeds of a cell")
 	gridSeconds = flag.Int("seconds", 100, "seconds of media of a seed")
 	gridCells   = flag.String("cells", "", "only the cells whose name contains one of these, separated by commas: 60/200, burst 3, p 5%")
@@ -144,6 +144,7 @@ func gridOf() (cells []cell) {
 	for _, path := range [][2]time.Duration{
 		{20 * ms, 120 * ms}, {60 * ms, 120 * ms}, {60 * ms, 200 * ms}, {60 * ms, 300 * ms},
 		{150 * ms, 300 * ms}, {150 * ms, 500 * ms}, {300 * ms, 500 * ms}, {300 * ms, 1000 * ms},
+		{300 * ms, 300 * ms}, // not of the issue: no round fits, G3
 	} {
 		for _, burst := range []float64{0, 3, 8} {
 			for _, p := range []float64{0.01, 0.02, 0.05, 0.10, 0.20} {
@@ -169,7 +170,7 @@ func (c cell) verdict(r *result, limit float64) string {
 			if r.ratio() > 1e-5 && r.lost > 1 || r.lostKeys > 0 {
 				miss = append(miss, "G4 loss")
 			}
-			if r.overhead > 1.10*c.p/(1-c.p)+0.005 {
+			if r.overhead > 1.10*r.realised/(1-r.realised)+0.005 {
 				miss = append(miss, "G4 overhead")
 			}
 		}
@@ -215,7 +216,8 @@ func TestGrid(t *testing.T) {
 			continue
 		}
 		r := c.run(t, seeds, seconds)
-		l := limit[c.String()]
+		// The limit is for the loss ratio of the cell; seeds of bursts have more or less of it.
+		l := limit[c.String()] * r.realised / (1 - r.realised) * (1 - c.p) / c.p
 		v := c.verdict(&r, l)
 		t.Logf("%-26s %2d %7.2f%% %7.2f%% %7.2f%% %9.1e %5d %6.2f%% %9v %9v %s", c, c.rounds(), 100*r.overhead, 100*l, 100*r.feedback, r.ratio(), r.lostKeys,
 			100*r.realised, r.median.Round(100*time.Microsecond), r.delay.Round(100*time.Microsecond), v)
@@ -241,8 +243,11 @@ func TestDoNoHarm(t *testing.T) {
 		rtt, latency time.Duration
 		most         float64
 	}{
-		{20, 120, 0.007}, {60, 120, 0.007}, {60, 200, 0.007}, {60, 300, 0.007}, {300, 1000, 0.007},
+		{20, 120, 0.007}, {60, 120, 0.007}, {60, 200, 0.007}, {60, 300, 0.007}, {300, 1000, 0.007}, {300, 250, 0.035},
 	} {
+		if c.latency < c.rtt && testing.Short() {
+			continue // needs plans of its own, and -short is out of them
+		}
 		r := cell{0, 0, c.rtt * time.Millisecond, c.latency * time.Millisecond}.run(t, 1, 30)
 		t.Logf("%d/%d: overhead %.2f %%, feedback %.2f %%", c.rtt, c.latency, 100*r.overhead, 100*r.feedback)
 		if r.lost > 0 || r.overhead > c.most {

@@ -15,6 +15,7 @@ type policy struct {
 	planner *fec.Planner
 	plan    *fec.Plan
 	dither  fec.Dither
+	window  fec.Accumulator
 	lossAt  time.Duration // newest loss; 0: none
 	packets rate          // all that is sent
 	media   rate          // first sendings
@@ -77,6 +78,20 @@ func (p *policy) ahead(k, further int, c fec.Class) (parity int, price fec.Price
 		s.Price-- // half the price: see planMargin
 	}
 	return s.Parity, s.Price
+}
+
+// slide is how many repairs over a sliding window follow k packets where no round fits. span is how many packets the
+// window holds: on a clean path one repair a window is sent, so that the first loss is covered (fec.md §4.4).
+func (p *policy) slide(k, span int) int {
+	if p.off {
+		return 0
+	}
+	rate := 1 / float64(max(span, 1))
+	if p.plan.Setting().Loss > 0 {
+		rate = max(rate, p.plan.Window())
+	}
+	p.cost += (rate - p.cost) / 32
+	return p.window.Take(rate * float64(k))
 }
 
 // answer is how many packets should be on their way for lost missing symbols when left transmissions remain,

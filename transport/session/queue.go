@@ -17,6 +17,7 @@ const (
 	sendSource itemKind = iota
 	sendResend
 	sendRepair
+	sendWindow // a repair over the packets before ref that may still be in time
 	sendAbandon
 )
 

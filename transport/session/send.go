@@ -101,6 +101,8 @@ func (s *Sender) build(dst []byte, now time.Duration, it item) ([]byte, bool) {
 		return s.buildResend(dst, now, it)
 	case sendRepair:
 		return s.buildRepair(dst, now, it)
+	case sendWindow:
+		return s.buildWindow(dst, now, it)
 	}
 	b := s.block(it.ref)
 	if b == nil {
@@ -206,6 +208,32 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	s.stats.Repairs++
 	s.probing.sent(now, s.answerProbes(now, b))
 	return s.finish(dst, body, now, arq.Repair, b.id), true
+}
+
+// buildWindow makes a repair over the packets before it.ref whose deadline has not passed.
+func (s *Sender) buildWindow(dst []byte, now time.Duration, it item) ([]byte, bool) {
+	base, end := it.ref, it.ref
+	for base > 0 && s.valid(base-1) {
+		b := s.block(s.packet(base - 1).block)
+		if b == nil || b.deadline < now || end-b.base > fec.MaxCount {
+			break
+		}
+		base = b.base
+	}
+	count := int(end - base)
+	if count <= 0 || !s.encoder.Covers(base, count) {
+		return dst, false
+	}
+	r := wire.Repair{
+		Base: uint32(base), Count: count, Row: s.encoder.NextRow(), Flags: wire.RepairSliding,
+		Deadline: uint16(min(1<<16-1, max(0, (it.deadline-now).Milliseconds()))),
+	}
+	body, ok := s.encoder.AppendRepair(wire.AppendRepairHeader(s.header(dst, now), &r), base, count, r.Row)
+	if !ok {
+		return dst, false
+	}
+	s.stats.Repairs++
+	return s.finish(dst, body, now, arq.Control, 0), true
 }
 
 // unqueue takes back that an answer was on its way.

@@ -143,7 +143,7 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 	base := s.nextMedia
 	s.policy.media.add(at, k)
 	s.policy.frames.add(at, 1)
-	s.policy.refresh(at, s.roundTime(), 0)
+	s.policy.refresh(at, s.roundTime(), s.windowSpan(at, capture, k))
 	s.packetize(f, capture, total, k)
 	s.addBlocks(at, capture, base, k, class)
 	s.frames++

@@ -9,7 +9,6 @@ import (
 	"github.com/fairlead-live/fairlead/bench/sim"
 	"github.com/fairlead-live/fairlead/bench/sim/simtest"
 	"github.com/fairlead-live/fairlead/congestion"
-	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport"
 )
 
@@ -84,11 +83,8 @@ func newSimPair(t *testing.T, w *sim.World, p sim.Path, cfg Config, bitrate cong
 		if err := s.tx.WriteFrame(w.Now(), &f); err == nil {
 			s.wrote++
 		}
-		if setting, ok := s.tx.PlanWanted(); ok && w.Seed()%3 == 0 { // a shell that computes plans, and one that does not
-			if plans[setting] == nil {
-				plans[setting] = fec.NewPlan(setting)
-			}
-			s.tx.AddPlan(plans[setting])
+		if w.Seed()%3 == 0 { // a shell that computes plans; the others do not
+			plan(s.tx)
 		}
 		link.A.Wake()
 	})

@@ -72,6 +72,34 @@ func (l *Listener) refuse(now time.Duration, to netip.AddrPort, h *handshake, co
 	l.sendHandshake(now, to, h.id, &r)
 }
 
+// Refusal is a caller that was turned away before there was a request to decide about.
+type Refusal struct {
+	Peer     netip.AddrPort
+	StreamID string
+	Code     RejectCode
+}
+
+// maxRefusals bounds how many wait to be told; more are only counted by their callers.
+const maxRefusals = 64
+
+// turnAway refuses and remembers that for NextRefusal.
+func (l *Listener) turnAway(now time.Duration, to netip.AddrPort, h *handshake, code RejectCode) {
+	if len(l.refusals) < maxRefusals {
+		l.refusals = append(l.refusals, Refusal{to, string(h.streamID), code})
+	}
+	l.refuse(now, to, h, code)
+}
+
+// NextRefusal returns the next caller that the protocol turned away.
+func (l *Listener) NextRefusal() (Refusal, bool) {
+	if len(l.refusals) == 0 {
+		return Refusal{}, false
+	}
+	r := l.refusals[0]
+	l.refusals = l.refusals[1:]
+	return r, true
+}
+
 // conclude takes a conclusion whose cookie is right.
 func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h *handshake) {
 	key := peerKey{from, h.id}
@@ -84,23 +112,23 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		return // being decided
 	}
 	if code := l.check(h); code != 0 {
-		l.refuse(now, from, h, code)
+		l.turnAway(now, from, h, code)
 		return
 	}
 	c := newConn(l, now)
 	r := &Request{StreamID: string(h.streamID), Peer: from, Encrypted: len(h.km) > 0, key: key, conn: c}
 	if r.Encrypted != (l.cfg.Passphrase != "") {
-		l.refuse(now, from, h, RejectUnsecure)
+		l.turnAway(now, from, h, RejectUnsecure)
 		return
 	}
 	if r.Encrypted {
 		c.crypt = &decryptor{passphrase: l.cfg.Passphrase}
 		if err := c.crypt.setKM(h.km); err != nil {
-			l.refuse(now, from, h, kmCode(err))
+			l.turnAway(now, from, h, kmCode(err))
 			return
 		}
 		if c.crypt.gcm && h.srtVersion < gcmLeastPeer {
-			l.refuse(now, from, h, RejectCrypto)
+			l.turnAway(now, from, h, RejectCrypto)
 			return
 		}
 	}
@@ -182,7 +210,9 @@ func (l *Listener) moved(id uint32, streamID string) *Conn {
 
 // take ends a connection in favour of a newer one; what it holds comes out at once.
 func (l *Listener) take(c *Conn) {
-	delete(l.peers, peerKey{c.peer, c.them})
+	if k := (peerKey{c.peer, c.them}); l.peers[k] == c {
+		delete(l.peers, k)
+	}
 	if c.ending == nil {
 		c.ending, c.flush = ErrTaken, true
 		c.losses.list = c.losses.list[:0]

@@ -88,6 +88,9 @@ func (c *Conn) Peer() netip.AddrPort { return c.peer }
 // StreamID is what the caller said it wants.
 func (c *Conn) StreamID() string { return c.streamID }
 
+// Received counts data packets, as Stats does.
+func (c *Conn) Received() uint64 { return c.stats.Received }
+
 // Err is nil while payloads may still come, and then says why no more do.
 func (c *Conn) Err() error {
 	if c.ending != nil && (c.buffered == 0 || errors.Is(c.ending, ErrClosed)) {

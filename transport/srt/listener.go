@@ -45,6 +45,7 @@ type Listener struct {
 
 	requests  []*Request
 	responses []response
+	refusals  []Refusal
 	dirty     []*Conn // to be driven
 	current   *Conn   // is being driven
 	heap      []*Conn // by due

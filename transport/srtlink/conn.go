@@ -13,25 +13,34 @@ import (
 
 // Conn is one SRT connection. Read is for one goroutine, Write for one; Close may be called twice and from anywhere.
 type Conn struct {
-	conn srt.Conn
+	link link
 	once sync.Once
 	err  error
 }
 
-// Read reads the payload of one packet; b should hold MaxPayload bytes.
-func (c *Conn) Read(b []byte) (int, error) { return c.conn.Read(b) }
+// link is a connection of one of the implementations.
+type link interface {
+	Read(b []byte) (int, error)
+	Write(b []byte) (int, error)
+	Close() error
+	peer() netip.AddrPort
+	stats() Stats
+}
 
-// Write sends b as packets. It takes a copy.
-func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
+// Read reads the payload of one packet; b should hold MaxPayload bytes.
+func (c *Conn) Read(b []byte) (int, error) { return c.link.Read(b) }
+
+// Write sends b as packets. It takes a copy. A connection of our listener only receives.
+func (c *Conn) Write(b []byte) (int, error) { return c.link.Write(b) }
 
 // Close ends the connection and tells the peer.
 func (c *Conn) Close() error {
-	c.once.Do(func() { c.err = c.conn.Close() })
+	c.once.Do(func() { c.err = c.link.Close() })
 	return c.err
 }
 
 // Peer returns the peer's address.
-func (c *Conn) Peer() netip.AddrPort { return addrPort(c.conn.RemoteAddr()) }
+func (c *Conn) Peer() netip.AddrPort { return c.link.peer() }
 
 // Stats is a snapshot of a connection: what was received = what was delivered + belated + undecryptable.
 type Stats struct {
@@ -49,10 +58,17 @@ type Stats struct {
 	Resent        uint64
 }
 
-// Stats reads the counters.
-func (c *Conn) Stats() Stats {
+// Stats reads the counters. Those of a listener of ours are up to statsEvery old.
+func (c *Conn) Stats() Stats { return c.link.stats() }
+
+// gosrtLink is a connection of gosrt.
+type gosrtLink struct{ srt.Conn }
+
+func (c gosrtLink) peer() netip.AddrPort { return addrPort(c.RemoteAddr()) }
+
+func (c gosrtLink) stats() Stats {
 	var s srt.Statistics
-	c.conn.Stats(&s)
+	c.Conn.Stats(&s)
 	a := &s.Accumulated
 	return Stats{
 		Latency:  time.Duration(s.Instantaneous.MsRecvTsbPdDelay) * time.Millisecond,
@@ -89,7 +105,7 @@ func Dial(addr string, cfg DialConfig) (*Conn, error) {
 		}
 		return nil, fmt.Errorf("srt: call %s: %w", addr, err)
 	}
-	return &Conn{conn: conn}, nil
+	return &Conn{link: gosrtLink{conn}}, nil
 }
 
 // rejectionCode reads the code out of gosrt's error, which prints it in base 32 and gives it no other way.

@@ -61,12 +61,15 @@ func FuzzParseStreamID(f *testing.F) {
 	})
 }
 
+// both names the implementations of the listener.
+var both = []string{Own, GoSRT}
+
 // serve runs a listener that admits live/good and collects what its publishers send.
-func serve(t *testing.T, passphrase string) (addr string, got func() []byte) {
+func serve(t *testing.T, listener, passphrase string) (addr string, got func() []byte) {
 	t.Helper()
 	var mu sync.Mutex
 	var data []byte
-	l, err := Listen(Config{Addr: "127.0.0.1:0", Passphrase: passphrase, Admit: func(r Request) (func(context.Context, *Conn), error) {
+	l, err := Listen(Config{Addr: "127.0.0.1:0", Listener: listener, Passphrase: passphrase, Admit: func(r Request) (func(context.Context, *Conn), error) {
 		switch {
 		case !r.StreamID.Publish:
 			return nil, &Rejection{CodeBadMode, "no playing here"}
@@ -109,8 +112,9 @@ func serve(t *testing.T, passphrase string) (addr string, got func() []byte) {
 }
 
 func TestCallerReachesListener(t *testing.T) {
-	for _, pass := range []string{"", "sixteen letters!"} {
-		addr, got := serve(t, pass)
+	for _, with := range []struct{ listener, pass string }{{Own, ""}, {Own, "sixteen letters!"}, {GoSRT, ""}, {GoSRT, "sixteen letters!"}} {
+		pass := with.pass
+		addr, got := serve(t, with.listener, pass)
 		c, err := Dial(addr, DialConfig{StreamID: "publish:live/good", Passphrase: pass, Latency: 40 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +128,7 @@ func TestCallerReachesListener(t *testing.T) {
 		want := bytes.Repeat(msg, 5)
 		for end := time.Now().Add(5 * time.Second); !bytes.Equal(got(), want); {
 			if time.Now().After(end) {
-				t.Fatalf("passphrase %q: %d bytes came through, want %d", pass, len(got()), len(want))
+				t.Fatalf("%s, passphrase %q: %d bytes came through, want %d", with.listener, pass, len(got()), len(want))
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -144,21 +148,26 @@ func TestRejectionCodes(t *testing.T) {
 		{"long enough secret", "", "good", 1011},
 		{"", "long enough secret", "good", 1011},
 	} {
-		addr, _ := serve(t, c.listener)
-		conn, err := Dial(addr, DialConfig{StreamID: c.id, Passphrase: c.caller, Timeout: time.Second})
-		if err == nil {
-			_ = conn.Close()
-			t.Errorf("%+v was accepted", c)
-			continue
-		}
-		if r, ok := errors.AsType[*Rejection](err); !ok || r.Code != c.code {
-			t.Errorf("%+v: got %v", c, err)
+		for _, listener := range both {
+			addr, _ := serve(t, listener, c.listener)
+			conn, err := Dial(addr, DialConfig{StreamID: c.id, Passphrase: c.caller, Timeout: time.Second})
+			if err == nil {
+				_ = conn.Close()
+				t.Errorf("%s: %+v was accepted", listener, c)
+				continue
+			}
+			if r, ok := errors.AsType[*Rejection](err); !ok || r.Code != c.code {
+				t.Errorf("%s: %+v: got %v", listener, c, err)
+			}
 		}
 	}
 }
 
 func TestConfigNamesTheField(t *testing.T) {
 	if _, err := Listen(Config{Passphrase: "short"}); err == nil || !strings.Contains(err.Error(), "passphrase") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Listen(Config{Listener: "libsrt"}); err == nil || !strings.Contains(err.Error(), "listener") {
 		t.Errorf("got %v", err)
 	}
 }

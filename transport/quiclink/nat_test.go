@@ -1,0 +1,281 @@
+package quiclink
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// nat forwards between a publisher and a relay as a NAT does, and may take another port towards the relay.
+type nat struct {
+	t      testing.TB
+	in     *net.UDPConn
+	target *net.UDPAddr
+
+	mu       sync.Mutex // guards what follows
+	out      *net.UDPConn
+	client   netip.AddrPort
+	see      func(b []byte) bool // every datagram up; false: dropped
+	up, down int                 // bytes through the newest port
+}
+
+func newNAT(t testing.TB, target net.Addr) *nat {
+	t.Helper()
+	in, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nat{t: t, in: in, target: target.(*net.UDPAddr)}
+	n.rebind()
+	go n.forward()
+	t.Cleanup(func() { _ = in.Close(); _ = n.port().Close() })
+	return n
+}
+
+func (n *nat) addr() netip.AddrPort { return addrPort(n.in.LocalAddr()) }
+
+func (n *nat) port() *net.UDPConn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.out
+}
+
+// rebind takes another port; what the relay sends to the old one is lost.
+func (n *nat) rebind() {
+	out, err := net.DialUDP("udp4", nil, n.target)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	n.mu.Lock()
+	old := n.out
+	n.out, n.up, n.down = out, 0, 0
+	n.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
+	go func() {
+		b := make([]byte, 2000)
+		for {
+			k, err := out.Read(b)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			client := n.client
+			n.down += k
+			n.mu.Unlock()
+			_, _ = n.in.WriteToUDPAddrPort(b[:k], client)
+		}
+	}()
+}
+
+func (n *nat) forward() {
+	b := make([]byte, 2000)
+	for {
+		k, from, err := n.in.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		n.mu.Lock()
+		n.client = from
+		out, see := n.out, n.see
+		n.up += k
+		n.mu.Unlock()
+		if see == nil || see(b[:k]) {
+			_, _ = out.Write(b[:k])
+		}
+	}
+}
+
+func (n *nat) watch(see func([]byte) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.see = see
+}
+
+func TestReturnPath(t *testing.T) {
+	old, fresh, other := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2"), netip.MustParseAddrPort("192.0.2.3:3")
+	none := netip.AddrPort{}
+	r := returnPath{valid: old}
+	for _, step := range []struct {
+		why    string
+		from   netip.AddrPort // heard from, none: nothing
+		size   int
+		newest bool
+		quic   netip.AddrPort
+		send   int
+		want   netip.AddrPort // none: not sent
+	}{
+		{"the validated address gets everything", old, 10, true, old, 5000, old},
+		{"a late packet from elsewhere moves nothing", fresh, 1000, false, old, 100, old},
+		{"a newer one does, up to three times its bytes", fresh, 100, true, old, 300, fresh},
+		{"and not a byte more", none, 0, false, old, 1, none},
+		{"late packets from there count too", fresh, 10, false, old, 30, fresh},
+		{"nor more", none, 0, false, old, 1, none},
+		{"a third address starts from nothing", other, 1, true, old, 4, none},
+		{"the old one is back", old, 10, true, old, 1000, old},
+		{"away again", fresh, 100, true, old, 301, none},
+		{"QUIC has validated it: no limit", none, 0, false, fresh, 100000, fresh},
+		{"a copy of an old packet from the old address moves nothing", old, 100, false, fresh, 100, fresh},
+	} {
+		if step.from.IsValid() {
+			r.heard(step.from, step.size, step.newest)
+		}
+		got, ok := r.to(step.quic, step.send)
+		if got != step.want || ok != step.want.IsValid() {
+			t.Errorf("%s: got %v %v, want %v", step.why, got, ok, step.want)
+		}
+	}
+}
+
+// The publisher's NAT takes another port in the middle of the stream: no frame is lost, and the relay's answers follow.
+func TestRebindingLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("3 s of real time: make test runs it")
+	}
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), ""), DialConfig{})
+	feed(t, c, 0, 100)
+	n.rebind()
+	feed(t, c, 100, 5)
+	n.mu.Lock()
+	up, down := n.up, n.down // RTT of a loopback: QUIC may have validated the port by now, but so little is sent that it does not matter
+	n.mu.Unlock()
+	if down > amplification*up {
+		t.Errorf("%d bytes to the new address for %d from it", down, up)
+	}
+	feed(t, c, 105, 145)
+	finish(t, c, done, sink)
+	sink.wantAll(t, 250)
+	if sink.end.Moved != 1 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
+		t.Errorf("moved %d times, to %v, want once, to %v", sink.end.Moved, sink.end.Peer, n.port().LocalAddr())
+	}
+	if st := c.Stats(); st.Reconnects != 0 {
+		t.Errorf("%d reconnects, want none", st.Reconnects)
+	}
+}
+
+// Someone who sees the traffic forges, alters, cuts and repeats it from an address of his own: all of it is counted, none
+// of it reaches the stream or turns the relay's answers towards him.
+func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), DialConfig{})
+	evil, err := net.DialUDP("udp4", nil, l.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer evil.Close()
+	var sent struct{ replayed, altered, cut, stray, flood int }
+	count := 0
+	n.watch(func(b []byte) bool {
+		if !wire.IsMedia(b) {
+			return true
+		}
+		if count++; count%3 != 0 {
+			_, _ = n.port().Write(b) // the real one first
+			_, _ = evil.Write(b)
+			sent.replayed++
+			return false
+		}
+		bad := bytes.Clone(b)
+		bad[len(bad)-1-count%20] ^= 1
+		_, _ = evil.Write(bad)
+		sent.altered++
+		_, _ = evil.Write(b[:12+count%10])
+		sent.cut++
+		bad = bytes.Clone(b)
+		bad[8] ^= 0x55 // another tag
+		_, _ = evil.Write(bad)
+		sent.stray++
+		_, _ = evil.Write(bytes.Repeat([]byte{0x80, 96}, 10)) // no tag of ours
+		sent.flood++
+		return true
+	})
+	feed(t, c, 0, 100)
+	n.watch(nil)
+	finish(t, c, done, sink)
+	sink.wantAll(t, 100)
+	d := sink.end.Stats.Drops
+	if got := int(d[transport.DropReplayed]); got < sent.replayed {
+		t.Errorf("%d counted as replayed, want %d", got, sent.replayed)
+	}
+	if got := int(d[transport.DropUnauthentic] + d[transport.DropMalformed]); got < sent.altered+sent.cut {
+		t.Errorf("%d counted as unauthentic or malformed, want %d", got, sent.altered+sent.cut)
+	}
+	if got := int(l.Stray()); got < sent.stray+sent.flood {
+		t.Errorf("%d counted as nobody's, want %d", got, sent.stray+sent.flood)
+	}
+	if sink.end.Moved != 0 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
+		t.Errorf("moved %d times, to %v", sink.end.Moved, sink.end.Peer)
+	}
+	_ = evil.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if k, err := evil.Read(make([]byte, 2000)); err == nil {
+		t.Errorf("%d bytes were sent to the forger", k)
+	}
+}
+
+// The connection dies without a word; the publisher comes back with its session id, and the relay lets it in though the old
+// connection has not timed out.
+func TestComesBackWithItsSession(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several seconds of real time: make test runs it")
+	}
+	t.Parallel()
+	first, second := newCollector(), newCollector()
+	l := relayFor(t, first, second)
+	var mu sync.Mutex
+	var states []State
+	keyAsked := 0
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, ""), DialConfig{
+		OnState:    func(s State, _ error) { mu.Lock(); defer mu.Unlock(); states = append(states, s) },
+		OnKeyframe: func(uint8) { mu.Lock(); defer mu.Unlock(); keyAsked++ },
+	})
+	feed(t, c, 0, 60)
+	c.first.path.sock.Close() // the publisher's network is gone under it
+	feed(t, c, 60, 240)
+	finish(t, c, done, first, second)
+	if err := first.end.Err; err == nil {
+		t.Error("the first connection ended without an error")
+	}
+	if n := len(second.frames); n == 0 || second.frames[n-1] != 299 || (second.frames[0]-60)%50 != 0 {
+		t.Errorf("the second connection has %d frames, %v", n, second.frames)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if st := c.Stats(); st.Reconnects != 1 || keyAsked == 0 {
+		t.Errorf("%d reconnects, %d key frames asked for; states %v", st.Reconnects, keyAsked, states)
+	}
+}
+
+// A network lets QUIC through and drops what is beside it: after two seconds the stream goes on inside QUIC.
+func TestFallsBackToDatagrams(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several seconds of real time: make test runs it")
+	}
+	t.Parallel()
+	first, second := newCollector(), newCollector()
+	l := relayFor(t, first, second)
+	n := newNAT(t, l.Addr())
+	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
+	c, done := publish(t, urlOf(l, n.addr(), ""), DialConfig{})
+	feed(t, c, 0, 400)
+	finish(t, c, done, first, second)
+	if st := c.Stats(); st.Carriage != Datagram || len(first.frames) != 0 {
+		t.Errorf("carriage %v, %d frames beside QUIC", st.Carriage, len(first.frames))
+	}
+	if k := len(second.frames); k == 0 || second.frames[k-1] != 399 {
+		t.Errorf("%d frames inside QUIC", k)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package quiclink
+
+const raceEnabled = false

@@ -1,0 +1,160 @@
+package srtlink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// streams runs a listener of ours that lets everybody in who does not hold the stream already, and says who came and went.
+func streams(t *testing.T, maxConns int) (addr string, events chan string, open func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	held := map[string]bool{}
+	events = make(chan string, 100)
+	l, err := Listen(Config{Addr: "127.0.0.1:0", MaxConns: maxConns, Admit: func(r Request) (func(context.Context, *Conn), error) {
+		mu.Lock()
+		defer mu.Unlock()
+		name := r.StreamID.Name()
+		if held[name] {
+			return nil, &Rejection{CodeConflict, "in use"}
+		}
+		held[name] = true
+		return func(_ context.Context, c *Conn) {
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				delete(held, name)
+			}()
+			if c == nil {
+				return
+			}
+			n, b := 0, make([]byte, MaxPayload)
+			for {
+				_, err := c.Read(b)
+				if err == nil {
+					n++
+					events <- name + " data"
+					continue
+				}
+				if errors.Is(err, io.EOF) {
+					events <- name + " hung up"
+				}
+				return
+			}
+		}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- l.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if len(held) > 0 {
+			t.Errorf("still held: %v", held)
+		}
+	})
+	return l.Addr().String(), events, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(held)
+	}
+}
+
+func expect(t *testing.T, events chan string, want string) {
+	t.Helper()
+	deadline := time.After(5 * time.Second)
+	for {
+		select {
+		case got := <-events:
+			if got == want {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("%q did not come", want)
+		}
+	}
+}
+
+func dial(t *testing.T, addr, id string) *Conn {
+	t.Helper()
+	c, err := Dial(addr, DialConfig{StreamID: id, Latency: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(bytes.Repeat([]byte{0x47}, 188)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// An encoder that restarts gets its stream back though the connection it had has not been found dead; one that sends keeps it.
+func TestSilentCallerYields(t *testing.T) {
+	addr, events, _ := streams(t, 0)
+	first := dial(t, addr, "publish:live/a")
+	defer first.Close()
+	expect(t, events, "live/a data")
+	second := dial(t, addr, "publish:live/a") // the first one sends nothing more
+	expect(t, events, "live/a data")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				_, _ = second.Write(bytes.Repeat([]byte{0x47}, 188))
+			}
+		}
+	})
+	_, err := Dial(addr, DialConfig{StreamID: "publish:live/a"})
+	if r, ok := errors.AsType[*Rejection](err); !ok || r.Code != CodeConflict {
+		t.Errorf("a third caller beside an active one: %v", err)
+	}
+	close(stop)
+	wg.Wait()
+	_ = second.Close()
+	expect(t, events, "live/a hung up")
+}
+
+func TestFullListener(t *testing.T) {
+	addr, events, open := streams(t, 1)
+	c := dial(t, addr, "publish:live/a")
+	expect(t, events, "live/a data")
+	_, err := Dial(addr, DialConfig{StreamID: "publish:live/b"})
+	if r, ok := errors.AsType[*Rejection](err); !ok || r.Code != CodeOverload || open() != 1 {
+		t.Errorf("got %v, %d open", err, open())
+	}
+	_ = c.Close()
+	expect(t, events, "live/a hung up")
+}
+
+func TestServeWithACancelledContextClosesTheSocket(t *testing.T) {
+	for _, listener := range both {
+		l, err := Listen(Config{Addr: "127.0.0.1:0", Listener: listener})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := l.Serve(ctx); err != nil {
+			t.Errorf("%s: %v", listener, err)
+		}
+		pc, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			t.Fatalf("%s: %v", listener, err)
+		}
+		_ = pc.Close()
+	}
+}

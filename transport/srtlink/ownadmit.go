@@ -1,0 +1,111 @@
+package srtlink
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport/srt"
+)
+
+// sameStream finds the connection that publishes a stream already.
+func (l *ownListener) sameStream(streamID string) *ownLink {
+	for c, link := range l.links {
+		if c.StreamID() == streamID && c.Err() == nil {
+			return link
+		}
+	}
+	return nil
+}
+
+// decide asks Admit about a request, and tells the loop. It is a goroutine of its own, so that Admit may take its time.
+//
+// old is who has the stream now; nil: nobody. A caller that restarts, or comes over another network, must not wait until the
+// connection it had before is found dead: one that has fallen silent yields.
+func (l *ownListener) decide(ctx context.Context, r *srt.Request, old *ownLink) {
+	if old != nil {
+		l.yield(ctx, old)
+	}
+	run, err := l.admit(r)
+	accepted := make(chan *ownLink, 1)
+	l.do(func(now time.Time) {
+		if err != nil {
+			l.reject(now, r, rejection(err))
+			accepted <- nil
+			return
+		}
+		c := l.core.Accept(now, r)
+		if c == nil {
+			accepted <- nil // the core has told the caller
+			return
+		}
+		link := newOwnLink(l, c, now)
+		l.links[c] = link
+		accepted <- link
+	})
+	var link *ownLink
+	select {
+	case link = <-accepted:
+	case <-ctx.Done():
+		select {
+		case link = <-accepted:
+		default:
+		}
+	}
+	if err != nil {
+		return
+	}
+	if link == nil {
+		run(ctx, nil)
+		return
+	}
+	defer close(link.done)
+	conn := &Conn{link: link}
+	run(ctx, conn)
+	_ = conn.Close()
+}
+
+func (l *ownListener) yield(ctx context.Context, old *ownLink) {
+	deadline := time.NewTimer(yieldWithin)
+	defer deadline.Stop()
+	look := time.NewTicker(silent / 10)
+	defer look.Stop()
+	for told := false; ; {
+		if !told && old.quietFor(time.Now()) >= silent {
+			told = true
+			l.do(func(time.Time) { l.core.Replace(old.conn) })
+		}
+		select {
+		case <-old.done:
+			return
+		case <-deadline.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+func (l *ownListener) reject(now time.Time, r *srt.Request, why *Rejection) {
+	l.core.Reject(now, r, srt.RejectCode(why.Code))
+	l.log(r.Peer, r.StreamID, why)
+}
+
+func (l *ownListener) admit(r *srt.Request) (func(context.Context, *Conn), error) {
+	id, err := ParseStreamID(r.StreamID)
+	if err != nil {
+		return nil, &Rejection{CodeBadRequest, err.Error()}
+	}
+	return l.cfg.Admit(Request{StreamID: id, Peer: unmap(r.Peer), Encrypted: r.Encrypted})
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+func (l *ownListener) log(peer netip.AddrPort, streamID string, r *Rejection) {
+	peer = unmap(peer)
+	again, speak := l.quiet.tell(time.Now(), peer.Addr(), r.Reason)
+	if speak {
+		l.cfg.Logger.Warn("srt caller rejected", "peer", peer, "streamid", streamID, "code", r.Code, "err", r.Reason, "times_before", again)
+	}
+}

@@ -1,0 +1,260 @@
+// Package uplink is for apps: it sends live video and sound to a fairlead relay over a bad network.
+//
+//	up, err := uplink.Dial("fairlead://relay.example/live/cam?token=…&latency=500ms", nil)
+//	video, err := up.AddVideo(uplink.H264, 1280, 720, config)
+//	audio, err := up.AddAudio(uplink.AAC, 48000, 2, audioConfig)
+//	err = up.WriteFrame(video, pts, dts, uplink.FlagKey, picture)
+//
+// Everything exported can be bound by gomobile: signed integers, strings, byte slices, errors, and pointers to types of
+// this package. Times are in microseconds, rates in bits per second. Flags and codecs are those of docs/wire.md.
+//
+// Pictures are NAL units with start codes or with 4-byte lengths, as the platform's encoder gives them; a configuration is an
+// avcC, hvcC or av1C record, parameter sets with start codes, an AudioSpecificConfig or an OpusHead.
+//
+// What it leaves to others: the encoder; the protocol (transport/quiclink, transport/session).
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Codecs.
+const (
+	H264 = 1
+	H265 = 2
+	AV1  = 3
+	AAC  = 4
+	Opus = 5
+	MP3  = 6
+)
+
+// Flags of a frame.
+const (
+	FlagKey       = 1 // decoding can start here
+	FlagDroppable = 2 // no other frame refers to this one
+)
+
+// States.
+const (
+	StateConnecting   = 0
+	StateConnected    = 1
+	StateReconnecting = 2 // frames are dropped until it is connected again
+	StateClosed       = 3
+)
+
+// Events is what an app may want to hear. The methods are called from one goroutine and must not wait.
+type Events interface {
+	// OnTargetBitrate: what the encoders may make now, all tracks together.
+	OnTargetBitrate(bitsPerSecond int64)
+	// OnKeyFrameRequest: make a key frame of that track soon.
+	OnKeyFrameRequest(track int)
+	// OnState: reason is empty when all is well.
+	OnState(state int, reason string)
+}
+
+// Options of Dial. The zero value serves.
+type Options struct {
+	Agent            string // the app's name and version, for the relay's log
+	ConnectTimeoutMS int    // 6000
+	MaxBitrate       int64  // of all media, bits per second; sizes the buffers; 20,000,000
+	Events           Events // may be nil
+}
+
+// Uplink is one stream on its way to a relay. Its methods may be called from anywhere.
+type Uplink struct {
+	client *quiclink.Client
+	done   chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	tracks []wire.Track
+	err    error
+}
+
+// ErrTrack: there is no track of that number.
+var ErrTrack error = errors.New("uplink: no such track")
+
+// Dial connects to the relay a URL names (docs/push.md lists its parameters), and comes back when the connection is lost,
+// until Close. options may be nil.
+func Dial(url string, options *Options) (*Uplink, error) {
+	o := Options{}
+	if options != nil {
+		o = *options
+	}
+	target, err := quiclink.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	if o.MaxBitrate > 0 {
+		target.MaxRate = congestion.Bitrate(o.MaxBitrate)
+	}
+	if o.Agent == "" {
+		o.Agent = "fairlead uplink"
+	}
+	if o.ConnectTimeoutMS <= 0 {
+		o.ConnectTimeoutMS = 6000
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.ConnectTimeoutMS)*time.Millisecond)
+	defer cancel()
+	c, err := quiclink.DialTarget(ctx, target, dialConfig(&o))
+	if err != nil {
+		return nil, err
+	}
+	u := &Uplink{client: c, done: make(chan struct{})}
+	go u.run() // ends by Close, or when the relay wants no more of us; Close waits for it
+	return u, nil
+}
+
+func dialConfig(o *Options) quiclink.DialConfig {
+	cfg := quiclink.DialConfig{Agent: o.Agent}
+	if e := o.Events; e != nil {
+		cfg.OnTarget = func(rate congestion.Bitrate) { e.OnTargetBitrate(int64(rate)) }
+		cfg.OnKeyframe = func(track uint8) { e.OnKeyFrameRequest(int(track)) }
+		cfg.OnState = func(s quiclink.State, err error) {
+			reason := ""
+			if err != nil {
+				reason = err.Error()
+			}
+			e.OnState(int(s), reason)
+		}
+	}
+	return cfg
+}
+
+func (u *Uplink) run() {
+	err := u.client.Run(context.Background())
+	u.mu.Lock()
+	u.err = err
+	u.mu.Unlock()
+	close(u.done)
+}
+
+// AddVideo adds a video track and returns its number. config may be nil where the pictures hold their parameter sets.
+func (u *Uplink) AddVideo(codec, width, height int, config []byte) (int, error) {
+	if codec < H264 || codec > AV1 {
+		return 0, fmt.Errorf("uplink: codec %d is no video codec", codec)
+	}
+	return u.add(wire.Track{Codec: uint8(codec), Width: uint16(width), Height: uint16(height), Config: slices.Clone(config)})
+}
+
+// AddAudio adds a track of sound and returns its number. config may be nil with Opus and MP3.
+func (u *Uplink) AddAudio(codec, sampleRate, channels int, config []byte) (int, error) {
+	if codec < AAC || codec > MP3 {
+		return 0, fmt.Errorf("uplink: codec %d is no audio codec", codec)
+	}
+	return u.add(wire.Track{Codec: uint8(codec), Rate: uint32(sampleRate), Channels: uint8(channels), Config: slices.Clone(config)})
+}
+
+// maxTracks is what a relay takes.
+const maxTracks = 8
+
+func (u *Uplink) add(t wire.Track) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.tracks) == maxTracks {
+		return 0, fmt.Errorf("uplink: more than %d tracks", maxTracks)
+	}
+	t.ID = uint8(len(u.tracks))
+	u.tracks = append(u.tracks, t)
+	u.client.SetTracks(u.tracks)
+	return int(t.ID), nil
+}
+
+// SetConfig changes a track's configuration, from its next key frame on.
+func (u *Uplink) SetConfig(track int, config []byte) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if track < 0 || track >= len(u.tracks) {
+		return fmt.Errorf("%w: %d", ErrTrack, track)
+	}
+	u.tracks[track].Config = slices.Clone(config)
+	u.client.SetTracks(u.tracks)
+	return nil
+}
+
+// WriteFrame sends one picture or one unit of sound. Times are in microseconds on the app's own clock, which all tracks
+// share. It copies data and does not wait. An error says that the frame was dropped: there is no connection now, or the
+// path carries less than the encoder makes.
+func (u *Uplink) WriteFrame(track int, ptsMicros, dtsMicros int64, flags int, data []byte) error {
+	u.mu.Lock()
+	if track < 0 || track >= len(u.tracks) {
+		u.mu.Unlock()
+		return fmt.Errorf("%w: %d", ErrTrack, track)
+	}
+	codec := transport.Codec(u.tracks[track].Codec)
+	u.mu.Unlock()
+	f := transport.Frame{
+		Track: uint8(track), Codec: codec, Data: data,
+		PTS: time.Duration(ptsMicros) * time.Microsecond, DTS: time.Duration(dtsMicros) * time.Microsecond,
+	}
+	if flags&FlagKey != 0 && !codec.IsAudio() {
+		f.Flags |= transport.Key
+	}
+	if flags&FlagDroppable != 0 {
+		f.Flags |= transport.Droppable
+	}
+	return u.client.WriteFrame(&f)
+}
+
+// Handover moves the stream to the network the system sends through now, without losing a frame: to be called when the
+// phone has a new default network. It waits until the new path is validated, at most five seconds.
+func (u *Uplink) Handover() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return u.client.Handover(ctx)
+}
+
+// Stats is a snapshot of an Uplink. Counters are since Dial.
+type Stats struct {
+	State            int
+	RTTMicros        int64
+	TargetBitrate    int64 // bits per second
+	BytesSent        int64
+	Packets          int64 // each counted once
+	Resends          int64 // packets sent again
+	Repairs          int64 // forward error correction packets sent
+	Recovered        int64 // packets lost and in time all the same; this and the next two as of the relay's last report
+	Late             int64
+	Lost             int64
+	FramesSent       int64
+	FramesDelivered  int64
+	FramesLost       int64
+	FramesDropped    int64 // here: no connection, or no room
+	Reconnects       int
+	InsideQUIC       bool // media travels in QUIC DATAGRAM frames, because the network passes nothing else
+	LatencyMS        int  // granted by the relay
+	SendErrors       int64
+	ReceiverReported bool // the relay has reported at least once
+}
+
+// Stats returns a snapshot, at most 200 ms old.
+func (u *Uplink) Stats() *Stats {
+	s := u.client.Stats()
+	return &Stats{
+		State: int(s.State), RTTMicros: s.RTT.Microseconds(), TargetBitrate: int64(s.Target), BytesSent: int64(s.Sender.BytesSent),
+		Packets: int64(s.Sender.Sent), Resends: int64(s.Sender.Resends), Repairs: int64(s.Sender.Repairs),
+		Recovered: int64(s.Relay.Recovered), Late: int64(s.Relay.Late), Lost: int64(s.Relay.Lost),
+		FramesSent: int64(s.Sender.FramesSent), FramesDelivered: int64(s.Relay.FramesDelivered), FramesLost: int64(s.Relay.FramesLost),
+		FramesDropped: int64(s.Unsent), Reconnects: s.Reconnects, InsideQUIC: s.Carriage == quiclink.Datagram,
+		LatencyMS: int(s.Latency.Milliseconds()), SendErrors: int64(s.SendErrors), ReceiverReported: s.Relay.BytesReceived > 0,
+	}
+}
+
+// Close ends the stream: what has been written is still sent and repaired. It waits for that, about one latency, and
+// returns why the stream ended if not by Close. It may be called twice.
+func (u *Uplink) Close() error {
+	_ = u.client.Close()
+	<-u.done
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
