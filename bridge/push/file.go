@@ -22,6 +22,12 @@ type source interface {
 	io.Closer
 }
 
+// frames is a source that is a function.
+type frames func() (*media.Frame, error)
+
+func (f frames) next() (*media.Frame, error) { return f() }
+func (f frames) Close() error                { return nil }
+
 // reading is a file or stdin, in real time.
 type reading struct {
 	open  func() (source, error)

@@ -20,6 +20,9 @@ import (
 
 func (p *Push) newInput() (input, error) {
 	in := p.cfg.Input
+	if p.cfg.Source != nil {
+		return &reading{open: func() (source, error) { return frames(p.cfg.Source), nil }}, nil
+	}
 	scheme, _, ok := strings.Cut(in, "://")
 	if p.cfg.Loop && (ok || in == "-") {
 		return nil, fmt.Errorf("%w: --loop is for a file", config.ErrUsage)

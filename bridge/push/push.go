@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
 )
 
 // Errors that say which side failed.
@@ -33,13 +34,14 @@ var (
 
 // Config sets up a Push.
 type Config struct {
-	Input   string        // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT
-	URLs    []string      // fairlead://…, srt://…, rtmp://…, rtmps://…
-	Loop    bool          // a file again and again
-	Connect time.Duration // how long to try to reach an output at first; 10 s
-	Stdin   io.Reader     // of "-"
-	Logger  *slog.Logger  // nil: silent
-	Agent   string        // what we call ourselves
+	Input   string                       // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT
+	URLs    []string                     // fairlead://…, srt://…, rtmp://…, rtmps://…
+	Loop    bool                         // a file again and again
+	Connect time.Duration                // how long to try to reach an output at first; 10 s
+	Stdin   io.Reader                    // of "-"
+	Source  func() (*media.Frame, error) // instead of Input: frames until io.EOF; they are sent in real time
+	Logger  *slog.Logger                 // nil: silent
+	Agent   string                       // what we call ourselves
 }
 
 // Push is one input on its way to its outputs.
