@@ -9,6 +9,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
@@ -109,7 +110,7 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, remote *net
 func (c *Client) session(p *path, conn *quic.Conn, stream *quic.Stream, reader *controlReader, remote *net.UDPAddr, w *wire.Welcome, datagram bool) (*sending, error) {
 	s := &sending{
 		client: c, path: p, conn: conn, stream: stream, control: reader, remote: unmap(remote.AddrPort()),
-		box: newInbox(), outbox: make(chan []byte, controlQueue), plans: make(chan plan, 1),
+		box: newInbox(), outbox: make(chan []byte, controlQueue), plans: make(chan *fec.Plan, 1), moved: make(chan handover, 1),
 		latency: w.Latency, now: time.Now(), out: make([]byte, 0, maxPacket), tag: w.Tag, needKey: true,
 	}
 	cfg := session.Config{Latency: w.Latency, MaxBitrate: c.target.MaxRate, Tag: w.Tag, NoFEC: c.cfg.NoFEC}

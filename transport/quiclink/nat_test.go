@@ -279,3 +279,27 @@ func TestFallsBackToDatagrams(t *testing.T) {
 		t.Errorf("%d frames inside QUIC", k)
 	}
 }
+
+// A planned handover: the new path is validated while the stream runs on the old one; then everything moves at once.
+func TestPlannedHandoverLosesNothing(t *testing.T) {
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), DialConfig{})
+	before := c.first.path.sock.LocalAddr()
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		if err := c.Handover(t.Context()); err != nil {
+			t.Errorf("Handover = %v", err)
+		}
+	}()
+	feed(t, c, 0, 100)
+	finish(t, c, done, sink)
+	sink.wantAll(t, 100)
+	if sink.end.Moved != 1 || sink.end.Peer.Port() == addrPort(before).Port() {
+		t.Errorf("moved %d times, to %v from %v", sink.end.Moved, sink.end.Peer, before)
+	}
+	if st := c.Stats(); st.Handovers != 1 || st.Reconnects != 0 {
+		t.Errorf("%d handovers and %d reconnects", st.Handovers, st.Reconnects)
+	}
+}

@@ -35,8 +35,6 @@ const (
 	retry = 2 * time.Millisecond
 )
 
-type plan struct{ p *fec.Plan }
-
 // sending is the publisher's side of one connection.
 type sending struct {
 	client    *Client
@@ -49,10 +47,12 @@ type sending struct {
 	tag       uint32
 	box       *inbox
 	tx        *session.Sender
-	outbox    chan []byte // control messages; see controlQueue
-	datagrams chan []byte // DATAGRAM carriage; full: the session waits, as for the pacer
-	plans     chan plan   // computed off the packet path, one at a time
+	outbox    chan []byte    // control messages; see controlQueue
+	datagrams chan []byte    // DATAGRAM carriage; full: the session waits, as for the pacer
+	plans     chan *fec.Plan // computed off the packet path, one at a time
 	planning  bool
+	moved     chan handover
+	moving    bool
 
 	latency  time.Duration
 	now      time.Time
@@ -102,6 +102,9 @@ func (s *sending) run(ctx context.Context) error {
 	cancel(err)
 	_ = s.conn.CloseWithError(codeBye, "")
 	wg.Wait()
+	if s.moving {
+		s.endHandover(<-s.moved)
+	}
 	s.path.close()
 	for _, p := range s.old {
 		p.close()
@@ -146,11 +149,11 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			s.client.publish(s)
 		case p := <-s.plans:
 			s.planning = false
-			if t, ok := any(s.tx).(planner); ok {
-				t.AddPlan(p.p)
-			}
+			s.tx.AddPlan(p)
 		case done := <-s.client.handover:
-			s.switchPath(ctx, wg, done)
+			s.beginHandover(ctx, wg, done)
+		case h := <-s.moved:
+			s.endHandover(h)
 		case <-finish:
 			finish = nil
 			s.finishAt = time.Now().Add(s.latency + grace)
@@ -352,21 +355,14 @@ func (s *sending) lookAtMedia() error {
 	return nil
 }
 
-// planner is a Sender whose plans are computed elsewhere.
-type planner interface {
-	PlanWanted() (fec.Setting, bool)
-	AddPlan(*fec.Plan)
-}
-
 // plan computes the plan the session lacks, 10 to 100 ms of a core, beside it.
 func (s *sending) plan(wg *sync.WaitGroup) {
-	t, ok := any(s.tx).(planner)
-	if !ok || s.planning {
+	if s.planning {
 		return
 	}
-	if setting, wanted := t.PlanWanted(); wanted {
+	if setting, wanted := s.tx.PlanWanted(); wanted {
 		s.planning = true
-		wg.Go(func() { s.plans <- plan{fec.NewPlan(setting)} })
+		wg.Go(func() { s.plans <- fec.NewPlan(setting) })
 	}
 }
 
@@ -391,9 +387,4 @@ func (s *sending) goodbye(ctx context.Context, in <-chan message) {
 			return
 		}
 	}
-}
-
-// switchPath begins a planned handover; done gets its result.
-func (s *sending) switchPath(ctx context.Context, wg *sync.WaitGroup, done chan<- error) {
-	done <- errors.New("quiclink: not yet")
 }
