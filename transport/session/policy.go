@@ -41,6 +41,13 @@ const (
 	leastPlanned = 0.005
 )
 
+// Where many rounds fit, the last ones are rarely reached and what they cost is next to nothing: so there every block
+// is worth 4·2^9 packets, whatever its class. Ours, for G4: 60/300 at 10 % loses 2e-4 of the frames without it.
+const (
+	manyRounds = 3
+	dearPrice  = fec.Price(9)
+)
+
 // observe learns the fate of a packet, in the order of sending.
 func (p *policy) observe(now time.Time, at time.Duration, lost bool) {
 	p.loss.Observe(now, lost)
@@ -74,7 +81,9 @@ func (p *policy) ahead(k, further int, c fec.Class) (parity int, price fec.Price
 	further = max(0, further)
 	s := p.plan.Proactive(k, further, c, p.dither.Next())
 	p.cost += (p.plan.Overhead(k, further, c) - p.cost) / 32
-	if c == fec.Reference && s.Price > 0 {
+	if c != fec.Droppable && further >= manyRounds {
+		s.Price = max(s.Price, dearPrice)
+	} else if c == fec.Reference && s.Price > 0 {
 		s.Price-- // half the price: see planMargin
 	}
 	return s.Parity, s.Price
