@@ -11,7 +11,8 @@ const (
 	reportInterval = 20 * time.Millisecond
 	reportPackets  = 16
 	reportGap      = 2 * time.Millisecond // least distance of reports on a gap
-	reportAgain    = 4 * time.Millisecond // ours: repeats a report on a gap when no other followed
+	reportAgain    = 5 * time.Millisecond // ours: repeats a report on a gap when no other followed,
+	reportRepeats  = 2                    // so often
 	reportHistory  = 100 * time.Millisecond
 	recorderSize   = 1024 // transport sequence numbers remembered: 2 × MaxMetrics
 )
@@ -23,7 +24,7 @@ type recorder struct {
 	from    int64         // reports begin here
 	fresh   int           // packets since the last report
 	urgent  bool          // something is missing, or was found
-	again   bool          // the last report told of something missing: it is repeated soon, should it be lost
+	again   int           // repeats of the last report on a gap still to come, should it be lost
 	open    bool          // the newest frame heard of lacks its end
 	gap     time.Duration // between packets of a frame, smoothed
 	idle    int           // reports since on a frame whose end does not come
@@ -96,7 +97,7 @@ func (r *recorder) due() time.Duration {
 		return max(1, r.sent+reportGap, r.heard)
 	}
 	at := r.sent + reportInterval
-	if r.again {
+	if r.again > 0 {
 		at = min(at, r.sent+reportAgain)
 	}
 	if r.open && r.idle < len(tailIdle) {
@@ -125,7 +126,11 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 	for r.idle < len(tailIdle) && now >= r.heard+tailIdle[r.idle]+2*r.gap {
 		r.idle++
 	}
-	r.again = r.urgent
+	if r.urgent {
+		r.again = reportRepeats
+	} else {
+		r.again = max(0, r.again-1)
+	}
 	r.fresh, r.urgent, r.sent = 0, false, now
 	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(r.from), r.metrics[:n], wire.ReportTime(now))
 }
