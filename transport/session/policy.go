@@ -83,8 +83,12 @@ func (p *policy) ahead(k, further int, c fec.Class) (parity int, price fec.Price
 	p.cost += (p.plan.Overhead(k, further, c) - p.cost) / 32
 	if c != fec.Droppable && further >= manyRounds {
 		s.Price = max(s.Price, dearPrice)
-	} else if c == fec.Reference && s.Price > 0 {
-		s.Price-- // half the price: see planMargin
+	} else if c == fec.Reference { // half the price, a quarter where losses are independent: see planMargin
+		cut := fec.Price(1)
+		if p.plan.Setting().Burst == 0 {
+			cut = 2
+		}
+		s.Price -= min(s.Price, cut)
 	}
 	return s.Parity, s.Price
 }
