@@ -111,6 +111,9 @@ func (b *Buffer) Held(s int64) bool {
 // Heard takes in the one-way delay of a packet: arrival (receiver's clock) less send time (sender's clock).
 func (b *Buffer) Heard(now, delay time.Duration) { b.offset.add(now, delay) }
 
+// ForgetDelay says that the path is another one: the next delay heard of replaces all before it.
+func (b *Buffer) ForgetDelay() { b.offset.have, b.offset.started = [6]bool{}, false }
+
 // Known says that the media sequence goes up to end: a probe, or a repair's range.
 func (b *Buffer) Known(end int64) {
 	if end-b.next <= int64(len(b.slots)) {

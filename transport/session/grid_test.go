@@ -248,7 +248,7 @@ func TestDoNoHarm(t *testing.T) {
 		if c.latency < c.rtt && testing.Short() {
 			continue // needs plans of its own, and -short is out of them
 		}
-		r := cell{0, 0, c.rtt * time.Millisecond, c.latency * time.Millisecond}.run(t, 1, 30)
+		r := cell{0, 0, c.rtt * time.Millisecond, c.latency * time.Millisecond}.run(t, 1, 20)
 		t.Logf("%d/%d: overhead %.2f %%, feedback %.2f %%", c.rtt, c.latency, 100*r.overhead, 100*r.feedback)
 		if r.lost > 0 || r.overhead > c.most {
 			t.Errorf("RTT %d ms, latency %d ms: overhead %.2f %%, want at most %.2f; %d frames lost", c.rtt, c.latency, 100*r.overhead, 100*c.most, r.lost)

@@ -21,6 +21,7 @@ const (
 // Sender turns frames into datagrams. It is owned by one goroutine; it holds no lock.
 type Sender struct {
 	cfg    Config
+	mtu    int // of new frames, at most cfg.MTU
 	zero   time.Time
 	closed bool
 
@@ -70,7 +71,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: sender: %w", err)
 	}
-	s := &Sender{cfg: cfg, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
+	s := &Sender{cfg: cfg, mtu: cfg.MTU, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
 	for i, size := range [queues]int{queueAudio: 512, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
 		s.queues[i].items = make([]item, size)
@@ -129,7 +130,8 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 		capture = min(at, s.since(f.Capture))
 	}
 	total := len(f.Data) + wire.FrameHeaderSize
-	k := (total + s.cfg.dataBytes() - 1) / s.cfg.dataBytes()
+	most := s.cfg.dataBytes() - (s.cfg.MTU - s.mtu)
+	k := (total + most - 1) / most
 	if k > len(s.media)/2 {
 		return transport.ErrFrameTooBig
 	}

@@ -1,0 +1,42 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/transport/arq"
+	"github.com/fairlead-live/fairlead/transport/srtp"
+)
+
+// SetEpoch says that what is sent from now on is sealed with the keys of this epoch, which the caller has given to
+// Config.Seal.
+func (s *Sender) SetEpoch(epoch uint32) { s.cfg.Epoch = epoch }
+
+// SetEpoch is Sender.SetEpoch for reports.
+func (r *Receiver) SetEpoch(epoch uint32) { r.cfg.Epoch = epoch }
+
+// SetMTU bounds the datagrams of frames written from now on: path MTU discovery or EMSGSIZE said so. It cannot rise
+// above Config.MTU.
+func (s *Sender) SetMTU(n int) { s.mtu = max(minMTU, min(n, s.cfg.MTU)) }
+
+// Resume goes on over a new connection: new keys, a new tag, transport sequence numbers from 0. Frames, media sequence
+// numbers and the clock go on. What was in flight counts as lost and is sent again while there is time.
+func (s *Sender) Resume(now time.Time, tag uint32, seal *srtp.Sealer, open *srtp.Opener) {
+	at := s.since(now)
+	s.events = s.tracker.Forget(at, s.events[:0])
+	s.settle(at)
+	s.tracker = arq.NewTracker(trackerPackets)
+	s.cfg.Tag, s.cfg.Seal, s.cfg.Open, s.cfg.Epoch = tag, seal, open, 0
+	s.breaker, s.pace = breaker{}, at
+}
+
+// Resume is Sender.Resume at the other end. A publisher that lost its state, too, needs a new Receiver.
+func (r *Receiver) Resume(tag uint32, seal *srtp.Sealer, open *srtp.Opener) {
+	r.record = newRecorder()
+	r.heard = 0
+	r.cfg.Tag, r.cfg.Seal, r.cfg.Open, r.cfg.Epoch = tag, seal, open, 0
+	r.PathChanged()
+}
+
+// PathChanged forgets the delays of the old path after a handover to another one, so that frames are due one latency
+// after the least delay of the new one.
+func (r *Receiver) PathChanged() { r.buffer.ForgetDelay() }
