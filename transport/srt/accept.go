@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/fairlead-live/fairlead/transport/srt/filter"
 )
 
 // Request is a caller that has proved its address and waits for a decision.
@@ -144,7 +146,7 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		l.take(old)
 	}
 	c.peer, c.them, c.streamID = from, h.id, r.StreamID
-	c.start(h.isn)
+	c.begin(h.isn)
 	c.latency = max(l.cfg.Latency.Truncate(time.Millisecond), time.Duration(h.sendDelay)*time.Millisecond)
 	c.clock.base = now - time.Duration(p.Timestamp)*time.Microsecond
 	r.response = handshake{
@@ -157,9 +159,11 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		r.response.km, r.response.kmType = slices.Clone(h.km), extKMRsp
 	}
 	if len(h.filter) > 0 {
-		f, _ := answerFilter(string(h.filter))
+		// The listener has no wish of its own: it adopts the caller's, and says so with every key.
+		f, _ := filter.Parse(string(h.filter))
+		c.fec = filter.NewReceiver(f)
 		r.response.extension |= hasConfig
-		r.response.filter = []byte(f)
+		r.response.filter = []byte(f.String())
 	}
 	l.pending[key] = r
 	l.requests = append(l.requests, r)
@@ -180,7 +184,7 @@ func (l *Listener) check(h *handshake) RejectCode {
 		return RejectGroup
 	}
 	if len(h.filter) > 0 {
-		if _, ok := answerFilter(string(h.filter)); !ok {
+		if _, err := filter.Parse(string(h.filter)); err != nil {
 			return RejectFilter
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/sim"
+	"github.com/fairlead-live/fairlead/transport/srt/filter"
 )
 
 // caller is a simple SRT caller with the habits of libsrt 1.5: it repeats its handshake each 250 ms, keeps what it sent for a
@@ -41,6 +42,7 @@ type caller struct {
 	naks    int
 	acked   int64
 	bye     bool
+	parity  *filter.Sender
 	msgNo   uint32
 }
 
@@ -147,10 +149,27 @@ func (c *caller) push(now time.Time, payload []byte) {
 	c.next = (c.next + 1) & maxSeq
 	c.first++
 	c.out = append(c.out, append([]byte(nil), b...))
+	if c.parity != nil {
+		index := int64((c.next - 1 - c.isn) & maxSeq)
+		c.parity.Data(&filter.Packet{Index: index, Timestamp: h.Timestamp, Key: b[4] >> 3 & 3, Payload: b[HeaderLen:]})
+		for k, ok := c.parity.Next(); ok; k, ok = c.parity.Next() {
+			p := Header{Seq: uint32(int64(c.isn)+k.Index) & maxSeq, Position: 3, Key: b[4] >> 3 & 3, Timestamp: k.Timestamp, Dest: c.them}
+			c.out = append(c.out, append(p.Append(nil), k.Body...))
+		}
+	}
 	for len(c.order) > 0 && now.Sub(c.sent[c.order[0]].at) > c.latency+time.Second {
 		delete(c.sent, c.order[0])
 		c.order = c.order[1:]
 	}
+}
+
+// protect asks for a packet filter.
+func (c *caller) protect(s string) {
+	cfg, err := filter.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	c.filter, c.parity = s, filter.NewSender(cfg, 1316+gcmTagLen)
 }
 
 func (c *caller) hangUp(now time.Time) {

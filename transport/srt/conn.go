@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/fairlead-live/fairlead/transport/srt/filter"
 )
 
 // Why a connection ended.
@@ -43,6 +45,8 @@ type Conn struct {
 	losses losses
 	hold   hold
 	rates  rates
+	fec    *filter.Receiver // nil: no packet filter was agreed on
+	near   nearest
 
 	next     int64 // the first number not delivered nor given up
 	high     int64 // the number after the highest one received
@@ -61,6 +65,7 @@ type Conn struct {
 	light        bool
 	heard, spoke time.Duration
 	kmResponse   []byte
+	scratch      []byte // a rebuilt header
 
 	ending   error // no more comes in; what is here is still delivered in its time
 	flush    bool  // at once
@@ -76,9 +81,9 @@ func newConn(l *Listener, now time.Duration) *Conn {
 	return &Conn{l: l, began: now, rtt: newRTT(), ackAt: forever, heard: now, spoke: now, ready: forever, index: -1, losses: losses{due: forever}}
 }
 
-func (c *Conn) start(isn uint32) {
+func (c *Conn) begin(isn uint32) {
 	c.isn = isn
-	c.next = int64(isn) + 1<<31 // so that numbers before it are not negative
+	c.next = c.start()
 	c.high, c.acked, c.confirmed = c.next, c.next, c.next
 }
 
@@ -190,22 +195,35 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 	if h.Resent {
 		c.stats.Resent++
 	}
+	seq := unwrap31(c.high, h.Seq)
 	if h.MessageNo == 0 {
 		c.drop(DropFilter)
+		if c.fec != nil && seq < c.high+flowWindow && c.fec.Control(seq-c.start(), h.Timestamp, body) {
+			c.rebuild(now)
+		}
 		return
 	}
-	seq := unwrap31(c.high, h.Seq)
 	c.rates.add(now, seq, len(body)+HeaderLen+28, h.Resent)
+	if c.accept(now, seq, h, b[:HeaderLen], body) && c.fec != nil {
+		c.rebuild(now)
+	}
+}
+
+// start is the number of the first packet.
+func (c *Conn) start() int64 { return int64(c.isn) + 1<<31 } // so that numbers before it are not negative
+
+// accept keeps a data packet, if it is wanted.
+func (c *Conn) accept(now time.Duration, seq int64, h *Header, header, body []byte) bool {
 	switch {
 	case seq < c.next:
 		c.drop(DropBelated)
-		return
+		return false
 	case len(body) > maxDatagram:
 		c.drop(DropMalformed)
-		return
+		return false
 	case seq-c.next >= flowWindow || !c.ring.reach(c.next, seq):
 		c.drop(DropOutOfRange)
-		return
+		return false
 	}
 	s := c.ring.at(seq)
 	if s.known && s.seq == seq {
@@ -214,24 +232,24 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 			s.gap = 0
 		}
 		c.drop(DropDuplicate)
-		return
+		return false
 	}
 	data := c.l.pool.get()
 	if data == nil {
 		c.drop(DropNoRoom)
-		return
+		return false
 	}
 	n := copy(data[:], body)
 	if h.Key != 0 || c.crypt != nil {
 		var ok bool
 		var plain []byte
 		if c.crypt != nil {
-			plain, ok = c.crypt.open(h.Key, b[:HeaderLen], data[:n])
+			plain, ok = c.crypt.open(h.Key, header, data[:n])
 		}
 		if !ok {
 			c.l.pool.put(data)
 			c.drop(DropUndecrypted)
-			return
+			return false
 		}
 		n = len(plain)
 	}
@@ -243,14 +261,17 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 	}
 	*s = slot{data: data, n: int32(n), known: true, seq: seq, play: c.clock.local(now, h.Timestamp) + c.latency}
 	c.buffered++
+	if c.fec != nil {
+		c.fec.Data(&filter.Packet{Index: seq - c.start(), Timestamp: h.Timestamp, Key: h.Key, Payload: body})
+	}
 	c.place(now, h, seq, s)
 	c.wantACK(now)
 	if c.sinceACK++; c.sinceACK%lightACKEvery == 0 {
 		c.light = true
 	}
-	if play := s.play; play < c.ready {
-		c.ready = play
-	}
+	c.ready = min(c.ready, s.play)
+	c.near = nearest{seq, h.MessageNo, h.Order}
+	return true
 }
 
 // place does what a packet means for the list of losses.

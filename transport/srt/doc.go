@@ -31,11 +31,11 @@
 //	|                     destination socket id                     |
 //	+---------------------------------------------------------------+
 //
-// Message number 0 marks a packet of the packet filter (FEC), which is no media.
+// Message number 0 marks parity of the packet filter, which is no media; see package filter.
 //
 // Bounds: a connection has at most MaxRing slots (48 bytes each) and as many packets of 1500 bytes as it holds, of which a
 // Listener has Config.MaxBuffered bytes in all; pending requests, handshake responses and connections are bounded by Config.
 //
 // What it leaves to others: sockets, clocks and goroutines (srtlink), stream ids and who may publish (srtlink, bridge),
-// sending media (gosrt, in srtlink), groups, SRTLA and address migration (not supported yet).
+// sending media (gosrt, in srtlink), parity (filter), groups, SRTLA and address migration (not supported yet).
 package srt

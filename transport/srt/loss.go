@@ -3,6 +3,8 @@ package srt
 import (
 	"slices"
 	"time"
+
+	"github.com/fairlead-live/fairlead/transport/srt/filter"
 )
 
 // Constants of asking again; ours.
@@ -10,6 +12,7 @@ const (
 	leastRepeat = 20 * time.Millisecond // libsrt's least NAK period
 	echoAfter   = 10 * time.Millisecond // between a last asking and its copy, in case it is lost
 	lastMargin  = 2 * time.Millisecond  // of a tick, at either end
+	parityLook  = 5 * time.Millisecond  // between two looks whether parity can still help
 )
 
 // missing is a packet that others have overtaken.
@@ -62,6 +65,10 @@ func (l *losses) forget(first, last int64) int {
 func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 	l := &c.losses
 	start := len(dst)
+	if c.fec != nil && c.fec.Config().ARQ == filter.Never {
+		l.due = forever
+		return dst
+	}
 	repeat := max(c.rtt.smoothed+c.rtt.variance+lastMargin, leastRepeat)
 	hold := c.holdNow()
 	l.due = forever
@@ -77,7 +84,7 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 	for i := range l.list {
 		m := &l.list[i]
 		if m.tries == 0 {
-			m.next = m.found + hold
+			m.next = max(m.next, m.found+hold)
 		}
 		if m.next > now {
 			l.due = min(l.due, m.next)
@@ -89,6 +96,11 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 		if now+c.rtt.minimum() > useful {
 			m.next = forever // it cannot come in time
 			c.stats.NotAsked++
+			continue
+		}
+		if m.tries == 0 && c.leaveToParity(now, m.seq, useful) {
+			m.next = now + parityLook
+			l.due = min(l.due, m.next)
 			continue
 		}
 		if len(dst)-start+16 > limit {

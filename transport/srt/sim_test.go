@@ -176,7 +176,7 @@ func checkSums(t *testing.T, c *Conn) {
 	for _, n := range s.Drops {
 		sum += n
 	}
-	if s.Received != sum {
+	if s.Received+s.Rebuilt != sum {
 		t.Errorf("received %d, accounted for %d: %+v", s.Received, sum, s)
 	}
 }
@@ -237,5 +237,41 @@ func TestTailIsDelivered(t *testing.T) {
 	}
 	if u := r.rx.l.pool.used; u != 0 {
 		t.Errorf("%d buffers leaked", u)
+	}
+}
+
+// Parity against loss; the floors are issue 6's. For the share of resends, `always` and `onreq` see the same losses.
+func TestPacketFilter(t *testing.T) {
+	minute := time.Minute
+	if testing.Short() {
+		minute = 5 * time.Second
+	}
+	for _, c := range []struct {
+		why, filter   string
+		rtt, latency  time.Duration
+		loss          float64
+		d             time.Duration
+		least, most   float64 // missing
+		mostOfResends float64 // of what there would be without parity
+	}{
+		{"latency below a round trip: only parity helps", "fec,cols:5,rows:4,arq:never", 100 * time.Millisecond, 80 * time.Millisecond, 0.05, minute / 2, 0, 0.0006, 0},
+		{"onreq, with time to ask", "fec,cols:10,rows:5,arq:onreq", 100 * time.Millisecond, 400 * time.Millisecond, 0.10, minute, 0, 0.00005, 0.25},
+		{"row only, never asked", "fec,cols:10,arq:never", 20 * time.Millisecond, 200 * time.Millisecond, 0.05, minute / 4, 0.015, 0.026, 0},
+		{"always", "fec,cols:10,rows:5,arq:always", 20 * time.Millisecond, 200 * time.Millisecond, 0.05, minute / 6, 0, 0, 1.5},
+	} {
+		w := sim.New(1)
+		tx := newCaller(7, maxSeq-100, "k", c.latency)
+		tx.protect(c.filter)
+		back := lossy(c.rtt/2, 0.02)
+		r := newRun(w, sim.Path{Up: lossy(c.rtt/2, c.loss), Down: back}, tx, Config{Latency: c.latency})
+		r.stream(c.d)
+		w.Run(time.Second)
+		s := r.rx.conns[0].Stats()
+		m, resends := r.missing(t), float64(tx.resends)/(c.loss*float64(tx.first))
+		t.Logf("%s: missing %.4f %%, resends %.0f %% of the losses, %d rebuilt", c.why, 100*m, 100*resends, s.Rebuilt)
+		if m < c.least && !testing.Short() || m > c.most && !testing.Short() || m > 2*c.most+0.002 || resends > c.mostOfResends || s.Rebuilt == 0 {
+			t.Errorf("%s: missing %.4f %%, want %.4f to %.4f; resends %.0f %%, want ≤ %.0f %%; %+v", c.why, 100*m, 100*c.least, 100*c.most, 100*resends, 100*c.mostOfResends, s)
+		}
+		checkSums(t, r.rx.conns[0])
 	}
 }

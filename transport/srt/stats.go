@@ -17,7 +17,7 @@ const (
 	DropDuplicate                     // here already
 	DropBelated                       // delivered or given up before
 	DropUndecrypted                   // no such key, or not authentic
-	DropFilter                        // a packet of the packet filter, which is not evaluated
+	DropFilter                        // parity of the packet filter: no media, evaluated when a filter was agreed on
 	dropReasons
 )
 
@@ -34,7 +34,7 @@ func (r DropReason) String() string {
 // Drops counts by reason.
 type Drops [dropReasons]uint64
 
-// Stats explains a connection. Data packets: Received = Delivered + Buffered + the sum of Drops of data.
+// Stats explains a connection. Data packets: Received + Rebuilt = Delivered + Buffered + the sum of Drops.
 type Stats struct {
 	Latency time.Duration // negotiated
 	RTT     time.Duration
@@ -47,7 +47,8 @@ type Stats struct {
 	Resent        uint64 // of Received: marked as retransmissions
 	Missing       uint64 // found missing at first
 	Reordered     uint64 // of these: came late by themselves
-	Recovered     uint64 // of these: came as a resend
+	Recovered     uint64 // of these: came as a resend, or were rebuilt
+	Rebuilt       uint64 // by parity
 	Delivered     uint64
 	Skipped       uint64 // sequence numbers given up: holes in the stream
 	Buffered      int    // packets that wait for their time

@@ -120,19 +120,6 @@ func TestACKLengths(t *testing.T) {
 	}
 }
 
-func TestFilterAnswer(t *testing.T) {
-	for in, want := range map[string]string{
-		"fec,cols:5,rows:4,layout:even": "fec,arq:onreq,cols:5,layout:even,rows:4", // as libsrt answers
-		"fec,cols:10":                   "fec,arq:onreq,cols:10,layout:staircase,rows:1",
-		"fec,cols:8,rows:-4,arq:never":  "fec,arq:never,cols:8,layout:staircase,rows:-4",
-		"fec":                           "", "fec,cols:1": "", "fec,cols:5,rows:0": "", "fec,cols:5,x:y": "", "other": "", "fec,cols:200": "",
-	} {
-		if got, _ := answerFilter(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
 // RFC 3394 §4.1.
 func TestKeyUnwrap(t *testing.T) {
 	kek, _ := hex.DecodeString("000102030405060708090A0B0C0D0E0F")
