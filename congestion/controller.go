@@ -76,8 +76,8 @@ func New(cfg Config) *Controller {
 // grows with it. Ours.
 const (
 	jitterRoom = 3
-	jitterMost = 80 * time.Millisecond
-	goalMost   = 100 * time.Millisecond
+	jitterMost = 40 * time.Millisecond
+	goalMost   = 70 * time.Millisecond
 	jitterStep = 3 * time.Millisecond // one report more is looked at for each
 )
 
@@ -308,7 +308,7 @@ func (c *Controller) Window() int {
 	case c.last < c.drainTill:
 		return max(least, int(drainShare*float64(Bitrate(rate).Bytes(rtt+reportWait))))
 	}
-	return max(least, Bitrate(rate).Bytes(rtt+reportWait+c.goal()*3/2))
+	return max(least, Bitrate(rate).Bytes(rtt+reportWait+c.goal()*5/4))
 }
 
 // Target is what media, repairs and resends may take together.
