@@ -24,6 +24,7 @@ type Controller struct {
 	minRTT    time.Duration
 	srtt      time.Duration
 	queue     time.Duration // smoothed
+	swing     float64       // share of time with a queue far above T, over the last while
 	spacing   time.Duration // between arrivals
 	blind     time.Duration // packets sent before say nothing about queue and loss: an outage
 	blindLoss time.Duration // nor about loss: a gap
@@ -75,10 +76,17 @@ func New(cfg Config) *Controller {
 // A link whose delay changes from one report to the next cannot be held to a queue that is shorter than the change: T
 // grows with it. Ours.
 const (
-	jitterRoom = 3
-	jitterMost = 40 * time.Millisecond
-	goalMost   = 70 * time.Millisecond
-	jitterStep = 3 * time.Millisecond // one report more is looked at for each
+	jitterRoom  = 3
+	jitterMost  = 40 * time.Millisecond
+	goalMost    = 85 * time.Millisecond
+	swingQueue  = 120 * time.Millisecond
+	swingTime   = 10.0 // s
+	swingFree   = 0.02
+	cautionGain = 5.0
+	cautionMost = 0.6
+	shakyFrom   = 4 * time.Millisecond // jitter: below it, a long queue is somebody else's
+	shakyAll    = 10 * time.Millisecond
+	jitterStep  = 3 * time.Millisecond // one report more is looked at for each
 )
 
 // The law. Sources: quic_cc.md §4.2 unless it says ours, and then docs/congestion.md has the figures.
@@ -221,6 +229,11 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 	c.lastLeast = least
 	c.recent[c.reports%len(c.recent)] = least
 	c.reports++
+	far := 0.0
+	if least > swingQueue {
+		far = 1
+	}
+	c.swing += (far - c.swing) * min(1, dt.Seconds()/swingTime)
 	// Where the delay jitters, a queue is what stays over several reports; far above T it is a queue at once.
 	look := min(c.reports, 1+int(c.jitter/jitterStep), len(c.recent))
 	if least < 3*c.goal() {
@@ -263,11 +276,18 @@ func (c *Controller) goal() time.Duration {
 	const reference, most, least = 6e6, 2.5, 0.6 // bits/s, and the bounds of the factor
 	scale := max(least, min(most, math.Pow(reference/max(c.rate, 1e5), 0.6)))
 	t := time.Duration(float64(c.cfg.Queue)*scale) + min(time.Duration(jitterRoom*float64(c.jitter)), jitterMost)
-	t = min(t, goalMost)
+	t = time.Duration((1 - c.caution()) * float64(min(t, goalMost)))
 	if c.target > 0 {
 		t = min(t, c.target)
 	}
 	return t
+}
+
+// caution is 0 on a link that follows, up to cautionMost where the queue ran away often of late: the capacity swings more
+// than the loop can follow, and only a smaller queue before each fall helps.
+func (c *Controller) caution() float64 {
+	shaky := max(0, min(1, (c.jitter-shakyFrom).Seconds()/(shakyAll-shakyFrom).Seconds()))
+	return shaky * max(0, min(cautionMost, cautionGain*(c.swing-swingFree)))
 }
 
 // Rate is R: all that may be sent.

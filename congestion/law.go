@@ -72,7 +72,7 @@ func (c *Controller) track(now, dt time.Duration) {
 			}
 		}
 	}
-	up := c.rate * (1 + k*(1-q/t)*dt.Seconds())
+	up := c.rate * (1 + k*(1-c.caution())*(1-q/t)*dt.Seconds())
 	// What arrived while the link was busy it carries still, most likely: go back there at once.
 	if known := min(0.97*c.busy, c.rival.from) / share; now-c.busyAt < busyFor && up < known && c.reason != Hold {
 		up = min(known, c.rate*(1+growBusy*dt.Seconds()))

@@ -100,10 +100,14 @@ func (c *Controller) compete(now, _ time.Duration, verdict judgement) {
 		r.window = r.saved
 	}
 	r.window += rivalGain * rivalPacket * float64(c.acked) / r.window
-	if (verdict == ours || c.loss.overflows() > 2) && now-r.lossAt > rtt+100*time.Millisecond {
+	full := c.queue.Seconds() > topShare*c.loss.maxQueue().Seconds()
+	if full {
+		c.loss.firm = now + time.Second // what is lost now is nobody's usual loss
+	}
+	if (verdict == ours || c.loss.overflows() > 2 || full && c.loss.latest > 0) && now-r.lossAt > rtt+100*time.Millisecond {
 		r.lossAt = now
 		r.window *= rivalBeta
-		c.loss.above, c.loss.below = share2{}, share2{}
+		c.loss.above, c.loss.below, c.loss.latest = share2{}, share2{}, 0
 	}
 	if now >= r.nextCut {
 		r.nextCut = now + rivalEvery
