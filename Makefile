@@ -4,7 +4,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 ARGS ?=
 
-.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz size
+.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz size curves
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -56,3 +56,6 @@ size: ## bytes of a program that uses only transport/uplink, stripped, arm64
 	@printf 'package main\n\nimport "github.com/fairlead-live/fairlead/transport/uplink"\n\nfunc main() { _, _ = uplink.Dial("fairlead://x/a/b", nil) }\n' > out/size/main.go
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags='-s -w' -o out/size/uplink ./out/size
 	@wc -c < out/size/uplink; rm -r out/size
+
+curves: ## draw docs/congestion again: rate and queue over time, to be reviewed like code
+	$(GO) test -count=1 -run TestCurvesAreCurrent ./bench/cc -curves
