@@ -194,6 +194,32 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
+// A noisy cell that is run again gives way to the run with less noise, whichever score is better.
+func TestNoisyCellsGiveWay(t *testing.T) {
+	m := &matrix{plan: &Plan{}, report: &report.Report{}}
+	result := func(seed uint64, stalled float64, noisy ...string) *report.Cell {
+		c := &report.Cell{Profile: "p", Scheme: "s", Seed: seed, Noisy: noisy}
+		c.Score.NeverPercent = stalled
+		return c
+	}
+	for _, c := range []*report.Cell{
+		result(1, 1, "late"), result(2, 2), result(3, 3, "late", "disturbed"), result(4, 4, "late"),
+		result(1, 10), result(3, 30, "late"), result(4, 0, "late", "disturbed"),
+	} {
+		m.add(c)
+	}
+	var got []float64
+	for _, c := range m.report.Cells {
+		got = append(got, c.Score.NeverPercent)
+	}
+	if want := []float64{10, 2, 30, 4}; !slices.Equal(got, want) || m.done != 7 {
+		t.Errorf("kept %v after %d runs, want %v after 7", got, m.done, want)
+	}
+	if one := (&cell{scheme: &Scheme{Name: "s"}, profile: Profile{Name: "p"}, seed: 3}); !m.noisy(one) {
+		t.Error("a cell that stayed noisy is not run again")
+	}
+}
+
 func plan(t *testing.T, schemes []*Scheme, words string) *Plan {
 	t.Helper()
 	up, err := netem.ParseWords(words)
