@@ -124,8 +124,14 @@ func (p *pace) place(f *media.Frame, now time.Time) time.Time {
 		p.last = f.DTS
 	}
 	p.end = max(p.end, f.DTS+length)
+	if due := p.start.Add(f.DTS); now.Sub(due).Abs() > jump {
+		p.start = now.Add(-f.DTS) // the input's clock jumped: the hub makes one timeline of it
+	}
 	return p.start.Add(f.DTS)
 }
+
+// jump is how far a frame may be from its time before the clock is set anew: ours, longer than any gap that one waits out.
+const jump = 5 * time.Second
 
 func (p *pace) again() { p.opened = false }
 

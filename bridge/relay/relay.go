@@ -281,3 +281,6 @@ func (r *Relay) QUIC() (addr net.Addr, pin string) {
 	pin, _ = r.quic.Pin()
 	return r.quic.Addr(), pin
 }
+
+// Hub returns the hub, for programs that read or write streams in this process.
+func (r *Relay) Hub() *hub.Hub { return r.hub }

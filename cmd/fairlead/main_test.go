@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/clip"
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
 )
 
 // binary builds fairlead once for all tests of this package.
@@ -178,10 +182,75 @@ func TestWrongWordsAreExplained(t *testing.T) {
 		{[]string{"relay", "--help"}, exitOK, "--srt-latency"},
 		{[]string{"demo", "--help"}, exitOK, "--stop-after"},
 		{[]string{"version"}, exitOK, "fairlead "},
+		{[]string{"push", "--help"}, exitOK, "Exit codes: 0"},
+		{[]string{"push", "x.ts"}, exitUsage, "INPUT URL"},
+		{[]string{"push", "--stats", "xml", "x.ts", "fairlead://x/a/b"}, exitUsage, "not json"},
+		{[]string{"push", "main.go", "fairlead://x/a/b?latency=300"}, exitUsage, "write 300ms"},
+		{[]string{"push", "/nowhere.ts", "fairlead://127.0.0.1:1/a/b"}, exitInput, "no such file"},
 	} {
 		var out bytes.Buffer
 		if code := dispatch(t.Context(), env{c.args, nil, &out, &out}); code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%v: exit %d, want %d and %q:\n%s", c.args, code, c.code, c.want, out.String())
 		}
 	}
+}
+
+// A push that ends says by its exit code and its last line how it went.
+func TestPushReportsAndExits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Parallel()
+	src, err := clip.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, a := src.Configs()
+	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ts []byte
+	for range 120 {
+		ts = mux.AppendFrame(ts, src.Next())
+	}
+	file := filepath.Join(t.TempDir(), "clip.ts")
+	if err := os.WriteFile(file, ts, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	relay := startFairlead(t, "relay", "--srt", "", "--rtmp", "", "--quic", "127.0.0.1:0", "--http", "127.0.0.1:0", "--key", "live/cam")
+	url := relay.find(t, `'(fairlead://[^']+)'`)
+	good := startFairlead(t, "push", "--stats", "json", file, url)
+	if err := good.cmd.Wait(); err != nil {
+		t.Errorf("push: %v\n%s", err, good.text())
+	}
+	lines := strings.Split(strings.TrimSpace(good.text()), "\n")
+	var last struct {
+		State           string  `json:"state"`
+		FramesSent      int     `json:"frames_sent"`
+		FramesDelivered int     `json:"frames_delivered"`
+		Lost            int     `json:"lost"`
+		RTT             float64 `json:"rtt_ms"`
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Fatalf("%v in %s", err, good.text())
+	}
+	if last.State != "closed" || last.FramesSent < 120 || last.FramesDelivered != last.FramesSent || last.Lost > 0 || last.RTT <= 0 {
+		t.Errorf("%+v", last)
+	}
+	for _, c := range []struct {
+		url  string
+		code int
+		want string
+	}{
+		{strings.Replace(url, "live/cam", "live/other", 1), exitRefused, "may not publish here"},
+		{regexp.MustCompile(`pin=[\w-]{43}`).ReplaceAllString(url, "pin="+strings.Repeat("A", 43)), exitRefused, "not the pinned one"},
+	} {
+		p := startFairlead(t, "push", file, c.url)
+		_ = p.cmd.Wait()
+		if p.cmd.ProcessState.ExitCode() != c.code || !strings.Contains(p.text(), c.want) {
+			t.Errorf("%s: exit code %d, want %d and %q:\n%s", c.url, p.cmd.ProcessState.ExitCode(), c.code, c.want, p.text())
+		}
+	}
+	relay.interrupt(t)
 }

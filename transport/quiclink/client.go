@@ -176,17 +176,27 @@ func (c *Client) drive(ctx context.Context) error {
 
 // again connects until it succeeds, it never can, or nobody wants it any more.
 func (c *Client) again(ctx context.Context) (*sending, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // ends with this call
+		select {
+		case <-c.finish:
+			cancel(errFinished)
+		case <-ctx.Done():
+		}
+	}()
 	for i := 0; ; i++ {
 		select {
 		case <-time.After(reconnect[min(i, len(reconnect)-1)]):
-		case <-c.finish:
-			return nil, errFinished
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 		s, err := c.connect(ctx, true)
 		if err == nil {
 			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		if fatal(err) {
 			return nil, err

@@ -145,12 +145,21 @@ func Listen(cfg Config) (*Listener, error) {
 	if cert.Leaf != nil {
 		l.pin = Pin(cert.Leaf)
 	}
+	l.tr.VerifySourceAddress = func(net.Addr) bool { return l.crowded() }
 	l.ln, err = l.tr.Listen(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{ALPN}, MinVersion: tls.VersionTLS13}, quicConfig())
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("quiclink: listen on %s: %w", cfg.Addr, err)
 	}
 	return l, nil
+}
+
+// crowded reports whether half of the connections are taken: from then on a Retry makes sure that who wants one has the
+// address it says (RFC 9000 §8.1.2).
+func (l *Listener) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return 2*l.conns >= l.cfg.MaxConns
 }
 
 // Addr returns the address listened on.

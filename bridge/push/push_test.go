@@ -1,0 +1,406 @@
+package push_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/clip"
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/flv"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/bridge/push"
+	"github.com/fairlead-live/fairlead/bridge/relay"
+)
+
+// startRelay runs a relay with every port until the test ends.
+func startRelay(t testing.TB) *relay.Relay {
+	t.Helper()
+	r, err := relay.Open(config.Relay{SRT: "127.0.0.1:0", QUIC: "127.0.0.1:0", RTMP: "127.0.0.1:0", HTTP: "127.0.0.1:0",
+		Key: []string{"live/cam"}, Hold: time.Second, Log: "info"}, logger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("relay: %v", err)
+		}
+	})
+	return r
+}
+
+func logger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(logWriter{t}, nil)) }
+
+type logWriter struct{ t testing.TB }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	if testing.Verbose() {
+		w.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}
+
+// pictures of the clip that the tests push: one second.
+const pictures = 30
+
+// frames are the clip's first second, and its configurations.
+func frames(t testing.TB) (all []*media.Frame, video, audio *media.Config) {
+	t.Helper()
+	src, err := clip.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < pictures; {
+		f := src.Next()
+		if all = append(all, f); f.Codec.IsVideo() {
+			n++
+		}
+	}
+	video, audio = src.Configs()
+	return all, video, audio
+}
+
+func asTS(t testing.TB) (out []byte) {
+	t.Helper()
+	all, v, a := frames(t)
+	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		out = mux.AppendFrame(out, f)
+	}
+	return out
+}
+
+func asFLV(t testing.TB) []byte {
+	t.Helper()
+	all, v, a := frames(t)
+	out := flv.AppendFileHeader(nil, true, true)
+	tag := func(c media.Codec, ms int64, body []byte, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = flv.AppendTag(out, flv.TypeOf(c), uint32(ms), body)
+	}
+	for _, c := range []*media.Config{v, a} {
+		b, err := flv.AppendConfig(nil, c)
+		tag(c.Codec, 0, b, err)
+	}
+	for _, f := range all {
+		b, err := flv.AppendFrame(nil, f)
+		tag(f.Codec, flv.Milliseconds(f.DTS), b, err)
+	}
+	return out
+}
+
+func write(t testing.TB, name string, b []byte) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// viewer counts the pictures that come out of a relay, and how many of them are the clip's.
+type viewer struct {
+	mu    sync.Mutex
+	known map[string]bool
+	seen  map[string]int
+	other int
+}
+
+func watch(t testing.TB, r *relay.Relay) *viewer {
+	t.Helper()
+	v := &viewer{known: map[string]bool{}, seen: map[string]int{}}
+	all, _, _ := frames(t)
+	for _, f := range all {
+		if f.Codec.IsVideo() {
+			v.known[string(f.Payload)] = true
+		}
+	}
+	sub, err := r.Hub().Subscribe("live/cam", hub.SubscriberInfo{Protocol: "test", Wait: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			f, err := sub.Read(ctx)
+			if err != nil {
+				return
+			}
+			if !f.Codec.IsVideo() {
+				continue
+			}
+			v.mu.Lock()
+			if v.known[string(f.Payload)] {
+				v.seen[string(f.Payload)]++
+			} else {
+				v.other++
+			}
+			v.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done; sub.Close() })
+	return v
+}
+
+// saw waits until n different pictures of the clip have come out.
+func (v *viewer) saw(t testing.TB, n int) {
+	t.Helper()
+	var seen, other int
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		v.mu.Lock()
+		seen, other = len(v.seen), v.other
+		v.mu.Unlock()
+		if seen >= n {
+			break
+		}
+	}
+	if seen < n || other > 0 {
+		t.Errorf("%d of %d pictures came out, and %d others", seen, n, other)
+	}
+}
+
+func destinations(r *relay.Relay) map[string]string {
+	srt, rtmp, _ := r.Addrs()
+	return map[string]string{
+		"fairlead": r.QUICURL("live/cam"),
+		"srt":      fmt.Sprintf("srt://%s?streamid=publish:live/cam&latency=200ms", srt),
+		"rtmp":     fmt.Sprintf("rtmp://%s/live/cam", rtmp),
+	}
+}
+
+func TestFilesReachEveryKindOfDestination(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	for _, c := range []struct{ to, file string }{{"fairlead", "clip.flv"}, {"srt", "clip.ts"}, {"rtmp", "clip.ts"}} {
+		t.Run(c.to, func(t *testing.T) {
+			t.Parallel()
+			r := startRelay(t)
+			v := watch(t, r)
+			b := asTS(t)
+			if c.file == "clip.flv" {
+				b = asFLV(t)
+			}
+			p, err := push.New(push.Config{Input: write(t, c.file, b), URLs: []string{destinations(r)[c.to]}, Logger: logger(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			if err := p.Run(t.Context()); err != nil {
+				t.Errorf("Run = %v", err)
+			}
+			if d := time.Since(begin); d < 900*time.Millisecond {
+				t.Errorf("one second of media took %v", d)
+			}
+			v.saw(t, pictures)
+			if st := p.Status()[0]; st.FramesSent < pictures || st.Unsent > 0 {
+				t.Errorf("status: %+v", st)
+			}
+		})
+	}
+}
+
+func TestLoopGoesOnWithoutASeam(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Parallel()
+	r := startRelay(t)
+	v := watch(t, r)
+	p, err := push.New(push.Config{Input: write(t, "clip.ts", asTS(t)), Loop: true, URLs: []string{destinations(r)["fairlead"]}, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	if err := p.Run(ctx); err != nil {
+		t.Errorf("an interrupted Run = %v", err)
+	}
+	v.saw(t, pictures)
+	for _, s := range r.Streams() {
+		if s.Jumps > 0 || s.Clamped > 0 {
+			t.Errorf("the seam shows: %d jumps, %d times set back", s.Jumps, s.Clamped)
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, n := range v.seen {
+		if n < 2 {
+			t.Errorf("a picture was shown %d times in two rounds and a half", n)
+			break
+		}
+	}
+}
+
+// slowly gives bytes as a live encoder would.
+type slowly struct{ b []byte }
+
+func (s *slowly) Read(b []byte) (int, error) {
+	if len(s.b) == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(5 * time.Millisecond)
+	n := copy(b, s.b[:min(len(s.b), 1316)])
+	s.b = s.b[n:]
+	return n, nil
+}
+
+func TestStandardInputAndDatagrams(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Run("stdin", func(t *testing.T) {
+		t.Parallel()
+		r := startRelay(t)
+		v := watch(t, r)
+		p, err := push.New(push.Config{Input: "-", Stdin: &slowly{asFLV(t)}, URLs: []string{destinations(r)["fairlead"]}, Logger: logger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		v.saw(t, pictures)
+	})
+	for _, input := range []string{"udp", "srt", "rtmp"} {
+		t.Run(input, func(t *testing.T) {
+			t.Parallel()
+			r := startRelay(t)
+			v := watch(t, r)
+			in := input + "://127.0.0.1:0"
+			if input == "rtmp" {
+				in += "/live/obs"
+			}
+			p, err := push.New(push.Config{Input: in, URLs: []string{destinations(r)["fairlead"]}, Logger: logger(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- p.Run(ctx) }()
+			encode(t, input, p.Listening())
+			v.saw(t, pictures-2) // the last ones wait for what follows them in a transport stream
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run = %v", err)
+			}
+		})
+	}
+}
+
+// encode sends the clip to a listening push.
+func encode(t testing.TB, how string, at net.Addr) {
+	t.Helper()
+	if how == "udp" {
+		c, err := net.Dial("udp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		time.Sleep(300 * time.Millisecond) // the destination is reached first
+		for r := (&slowly{asTS(t)}); ; {
+			b := make([]byte, 1316)
+			n, err := r.Read(b)
+			if err != nil {
+				return
+			}
+			_, _ = c.Write(b[:n])
+		}
+	}
+	url := fmt.Sprintf("rtmp://%s/live/obs", at)
+	if how == "srt" {
+		url = fmt.Sprintf("srt://%s?streamid=x", at)
+	}
+	p, err := push.New(push.Config{Input: write(t, "clip.ts", asTS(t)), URLs: []string{url}, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Errorf("encoder: %v", err)
+	}
+}
+
+func TestMP4IsRead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Parallel()
+	ffmpeg := need.Program(t, "ffmpeg")
+	in, out := write(t, "clip.ts", asTS(t)), filepath.Join(t.TempDir(), "clip.mp4")
+	if b, err := exec.Command(ffmpeg, "-v", "error", "-i", in, "-c", "copy", out).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	r := startRelay(t)
+	v := watch(t, r)
+	p, err := push.New(push.Config{Input: out, URLs: []string{destinations(r)["fairlead"]}, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	v.saw(t, pictures)
+}
+
+func TestFailuresSayWhichSide(t *testing.T) {
+	r := startRelay(t)
+	urls := destinations(r)
+	ts := write(t, "clip.ts", asTS(t))
+	nobody := "fairlead://127.0.0.1:1/live/cam"
+	for _, c := range []struct {
+		why  string
+		cfg  push.Config
+		want error
+	}{
+		{"no destination", push.Config{Input: ts}, config.ErrUsage},
+		{"a destination of no known kind", push.Config{Input: ts, URLs: []string{"ftp://x"}}, config.ErrUsage},
+		{"a latency without unit", push.Config{Input: ts, URLs: []string{"srt://x:1?latency=300"}}, config.ErrUsage},
+		{"a word nobody knows", push.Config{Input: ts, URLs: []string{"fairlead://x/a/b?latencie=1s"}}, config.ErrUsage},
+		{"an input of no known kind", push.Config{Input: "http://x:1", URLs: []string{nobody}}, config.ErrUsage},
+		{"a loop of what is no file", push.Config{Input: "-", Loop: true, URLs: []string{nobody}}, config.ErrUsage},
+		{"no such file", push.Config{Input: "/nowhere.ts", URLs: []string{nobody}}, push.ErrInput},
+		{"nothing in it", push.Config{Input: write(t, "x.ts", bytes.Repeat([]byte{0x47}, 1880)), URLs: []string{urls["fairlead"]}}, push.ErrInput},
+		{"text", push.Config{Input: write(t, "x.ts", []byte("hello, world")), URLs: []string{urls["fairlead"]}}, push.ErrInput},
+		{"another key", push.Config{Input: ts, URLs: []string{r.QUICURL("live/other")}}, push.ErrRefused},
+		{"another key over SRT", push.Config{Input: ts, URLs: []string{strings.Replace(urls["srt"], "live/cam", "live/other", 1)}}, push.ErrRefused},
+		{"nobody there", push.Config{Input: ts, Connect: time.Millisecond, URLs: []string{nobody}}, push.ErrReach},
+	} {
+		if c.want == push.ErrReach && testing.Short() {
+			continue // QUIC asks for five seconds
+		}
+		p, err := push.New(c.cfg)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			err = p.Run(ctx)
+			cancel()
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.why, err, c.want)
+		}
+	}
+}
