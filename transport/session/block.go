@@ -250,7 +250,7 @@ func (s *Sender) serve(now time.Duration, b *block) {
 			it.at += gap
 		}
 	}
-	repairable := s.repairable(b)
+	repairable := s.repairable(now, b)
 	for n := b.base; want > 0; want-- {
 		if repairable {
 			it.kind, it.ref = sendRepair, b.id
@@ -297,9 +297,10 @@ func (s *Sender) answerWith(it item, now time.Duration) bool {
 }
 
 // repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other
-// end's decoder.
-func (s *Sender) repairable(b *block) bool {
-	return b.unsent == 0 && s.encoder.Covers(b.base, b.count) && s.decodable(b)
+// end's decoder. Where the latency is longer than that window, symbols of the early rounds would be forgotten before
+// the last one: then only the missing packets themselves are sent again, but at the end.
+func (s *Sender) repairable(now time.Duration, b *block) bool {
+	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && s.encoder.Covers(b.base, b.count) && s.decodable(b)
 }
 
 // decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives.

@@ -20,6 +20,7 @@ type policy struct {
 	packets rate          // all that is sent
 	media   rate          // first sendings
 	frames  rate
+	copies  bool    // the latency holds more packets than the other end's decoder
 	cost    float64 // expected overhead of the blocks made lately, per source packet
 }
 
@@ -46,6 +47,7 @@ const (
 const (
 	manyRounds = 3
 	dearPrice  = fec.Price(9)
+	dearCopies = fec.Price(5) // where the last rounds find the block gone from the decoder: copies do less than symbols
 )
 
 // observe learns the fate of a packet, in the order of sending.
@@ -82,13 +84,20 @@ func (p *policy) ahead(k, further int, c fec.Class) (parity int, price fec.Price
 	s := p.plan.Proactive(k, further, c, p.dither.Next())
 	p.cost += (p.plan.Overhead(k, further, c) - p.cost) / 32
 	if c != fec.Droppable && further >= manyRounds {
-		s.Price = max(s.Price, dearPrice)
+		dear := dearPrice
+		if p.copies {
+			dear = dearCopies
+		}
+		s.Price = max(s.Price, dear)
 	} else if c == fec.Reference { // half the price, a quarter where losses are independent: see planMargin
 		cut := fec.Price(1)
 		if p.plan.Setting().Burst == 0 {
 			cut = 2
 		}
 		s.Price -= min(s.Price, cut)
+	}
+	if p.copies && further >= manyRounds {
+		s.Parity = 0 // it would be forgotten before the last round
 	}
 	return s.Parity, s.Price
 }

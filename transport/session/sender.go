@@ -145,6 +145,7 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 	base := s.nextMedia
 	s.policy.media.add(at, k)
 	s.policy.frames.add(at, 1)
+	s.policy.copies = s.policy.media.perSecond(at)*s.cfg.Latency.Seconds() > decoderSymbols-decoderMargin
 	s.policy.refresh(at, s.roundTime(), s.windowSpan(at, capture, k))
 	s.packetize(f, capture, total, k)
 	s.addBlocks(at, capture, base, k, class)
