@@ -31,6 +31,7 @@ type Relay struct {
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
+	SRTMigrate    bool   // unencrypted publishers may change their address
 	SRTListener   string // "own" or "gosrt"; empty: own
 	Hold          time.Duration
 	Log           string // debug, info, warn, error
@@ -48,6 +49,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
 	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
+	s.Bool(&r.SRTMigrate, "srt-migrate", false, "let unencrypted SRT publishers too go on from another address; encrypted ones may")
 	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
 	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players this long when the publisher is gone")
 	s.String(&r.Log, "log", "info", "log `LEVEL`: debug, info, warn or error")

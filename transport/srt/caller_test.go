@@ -2,6 +2,7 @@ package srt
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/sim"
@@ -212,6 +213,7 @@ type server struct {
 	out    [][]byte
 	onPop  func(now time.Time, b []byte)
 	maxBuf int
+	reach  func() netip.AddrPort // if set: what goes to another address is lost
 }
 
 type payload struct {
@@ -245,7 +247,7 @@ func (s *server) drive(now time.Time) {
 			s.got = append(s.got, payload{binary.BigEndian.Uint32(b), now})
 		}
 		for b, ok := c.AppendDatagram(nil, now); ok; b, ok = c.AppendDatagram(nil, now) {
-			s.out = append(s.out, b)
+			s.send(b, c.Peer())
 		}
 		if err := c.Err(); err != nil {
 			s.err = err
@@ -262,7 +264,13 @@ func (s *server) drive(now time.Time) {
 			s.conns = append(s.conns, s.conn)
 		}
 	}
-	for b, _, ok := s.l.AppendDatagram(nil, now); ok; b, _, ok = s.l.AppendDatagram(nil, now) {
+	for b, to, ok := s.l.AppendDatagram(nil, now); ok; b, to, ok = s.l.AppendDatagram(nil, now) {
+		s.send(b, to)
+	}
+}
+
+func (s *server) send(b []byte, to netip.AddrPort) {
+	if s.reach == nil || to == s.reach() {
 		s.out = append(s.out, b)
 	}
 }

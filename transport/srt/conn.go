@@ -66,6 +66,7 @@ type Conn struct {
 	heard, spoke time.Duration
 	kmResponse   []byte
 	scratch      []byte // a rebuilt header
+	candidate    candidate
 
 	ending   error // no more comes in; what is here is still delivered in its time
 	flush    bool  // at once

@@ -9,12 +9,13 @@ import (
 // Config sets up a Listener.
 type Config struct {
 	// Secret keys the cookies and seeds socket ids; it must come from a true random source.
-	Secret      [32]byte
-	Latency     time.Duration // of the receiver; the larger of ours and the peer's holds, in whole ms
-	Passphrase  string        // empty: unencrypted callers only; else encrypted ones only
-	MaxConns    int           // 1,000
-	MaxPending  int           // requests not decided yet; 256
-	MaxBuffered int           // bytes of payloads in all connections; 512 MB
+	Secret       [32]byte
+	Latency      time.Duration // of the receiver; the larger of ours and the peer's holds, in whole ms
+	Passphrase   string        // empty: unencrypted callers only; else encrypted ones only
+	MaxConns     int           // 1,000
+	MaxPending   int           // requests not decided yet; 256
+	MigrateClear bool          // unencrypted callers too may go on from another address, without a new handshake
+	MaxBuffered  int           // bytes of payloads in all connections; 512 MB
 }
 
 // version is what we announce: features of SRT 1.5.4, libsrt's number for the AES-GCM form spoken here.
@@ -112,7 +113,11 @@ func (l *Listener) HandleDatagram(now time.Time, from netip.AddrPort, b []byte) 
 	case c == nil:
 		l.drops[DropNoConn]++
 	case c.peer != from:
-		l.drops[DropWrongSource]++
+		if !c.elsewhere(t, from, &h, b, body) {
+			l.drops[DropWrongSource]++
+			return
+		}
+		l.touch(c)
 	case h.Control && h.Type == Handshake:
 		// Some callers address a repeated conclusion to the socket they have not heard of yet; all get the same answer.
 		l.respond(from, c.response)

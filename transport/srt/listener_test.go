@@ -288,7 +288,8 @@ func FuzzListener(f *testing.F) {
 	}
 	f.Add(packets(many...), uint16(3000))
 	f.Fuzz(func(t *testing.T, b []byte, step uint16) {
-		s, now := newServer(Config{Latency: 100 * time.Millisecond, MaxBuffered: 1 << 20}), time.Unix(1e9, 0)
+		s, now := newServer(Config{Latency: 100 * time.Millisecond, MaxBuffered: 1 << 20, MigrateClear: true}), time.Unix(1e9, 0)
+		other := netip.MustParseAddrPort("192.0.2.77:1")
 		c := connect(t, s, now, addrA, newCaller(7, 1000, "k", 0))
 		for len(b) >= 2 {
 			n := min(int(binary.BigEndian.Uint16(b)), len(b)-2)
@@ -298,7 +299,11 @@ func FuzzListener(f *testing.F) {
 				binary.BigEndian.PutUint32(p[12:], c.id)
 			}
 			now = now.Add(time.Duration(step) * time.Microsecond)
-			s.l.HandleDatagram(now, addrA, p)
+			from := addrA
+			if len(p) > 7 && p[7] == 77 {
+				from = other
+			}
+			s.l.HandleDatagram(now, from, p)
 			for c := s.l.Next(now); c != nil; c = s.l.Next(now) {
 				for _, ok := c.PopPayload(now); ok; _, ok = c.PopPayload(now) {
 				}

@@ -93,12 +93,16 @@ func (c *Conn) fullACK(dst []byte, now time.Duration) ([]byte, bool) {
 	c.acked, c.ackedAt, c.sinceACK, c.light = next, now, 0, false
 	c.ackAt = now + ackEvery // then: whether the peer has confirmed, and what is new
 	c.stats.ACKs++
+	return c.ackInfo(c.header(dst, now, ACK, 0, c.ackNumber), next), true
+}
+
+// ackInfo writes the body of a full ACK.
+func (c *Conn) ackInfo(dst []byte, next int64) []byte {
 	a := ACKInfo{
 		Next: uint32(next) & maxSeq, RTT: uint32(c.rtt.smoothed / time.Microsecond), RTTVar: uint32(c.rtt.variance / time.Microsecond),
 		// Never 0, which stops a sender of libsrt for good; draft §3.2.4 counts packets.
 		Available: uint32(max(flowWindow-(c.high-c.next), 2)),
 		Rate:      c.rates.rate, Capacity: c.rates.linkCapacity(), ByteRate: c.rates.byteRate,
 	}
-	dst = c.header(dst, now, ACK, 0, c.ackNumber)
-	return a.Append(dst), true
+	return a.Append(dst)
 }

@@ -10,7 +10,7 @@ const (
 	DropMalformed   DropReason = iota // does not parse
 	DropUnknown                       // a control type that means nothing here
 	DropNoConn                        // for a socket that is not there
-	DropWrongSource                   // for a connection, from another address than its peer's
+	DropWrongSource                   // for a connection, from another address than its peer's, and no sign that it moved
 	DropCookie                        // a conclusion whose cookie is not ours, or is old
 	DropNoRoom                        // a bound on memory was reached
 	DropOutOfRange                    // a sequence number further ahead than the ring reaches
@@ -55,5 +55,6 @@ type Stats struct {
 	Asked         uint64 // packets named in NAKs
 	NotAsked      uint64 // packets no NAK was sent for, as they could not have come in time
 	ACKs, NAKs    uint64 // sent; light ACKs are not counted
+	Moves         uint64 // to another address
 	Drops         Drops
 }

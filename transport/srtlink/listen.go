@@ -47,6 +47,9 @@ type Config struct {
 	MaxConns   int           // 1,000
 	Logger     *slog.Logger
 	Listener   string // Own or GoSRT; empty: Own
+	// MigrateClear lets unencrypted callers too go on from another address (a NAT that changes ports, a phone that changes
+	// networks) without a new handshake. Encrypted ones always may. Own only.
+	MigrateClear bool
 
 	// Admit decides about a caller before it is answered. An error turns it away, with its own code if it is a
 	// *Rejection, else with CodeForbidden. The function it returns is called exactly once, in its own goroutine, and

@@ -63,7 +63,7 @@ func listenOwn(cfg Config) (*ownListener, error) {
 		return nil, err
 	}
 	l := &ownListener{cfg: cfg, conn: conn, reader: reader, links: map[*srt.Conn]*ownLink{}}
-	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns}
+	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns, MigrateClear: cfg.MigrateClear}
 	rand.Read(sc.Secret[:])
 	l.core = srt.NewListener(sc)
 	return l, nil

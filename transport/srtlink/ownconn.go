@@ -19,8 +19,7 @@ var errOnlyReceives = errors.New("srt: this connection only receives")
 // ownLink is one connection as its reader sees it. The loop fills one buffer while the reader empties the other.
 type ownLink struct {
 	l    *ownListener
-	conn *srt.Conn // owned by the loop
-	from netip.AddrPort
+	conn *srt.Conn     // owned by the loop
 	done chan struct{} // its function has returned
 
 	mu       sync.Mutex // guards what follows
@@ -29,6 +28,7 @@ type ownLink struct {
 	overrun  uint64 // payloads dropped because filled was full
 	heard    time.Time
 	received uint64
+	from     netip.AddrPort
 	snapshot Stats
 	taken    time.Time
 	err      error
@@ -68,7 +68,7 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) {
 		k.received, k.heard = got, now
 	}
 	if now.Sub(k.taken) >= statsEvery {
-		k.taken, k.snapshot = now, statsOf(c.Stats(), k.overrun)
+		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), unmap(c.Peer())
 	}
 }
 
@@ -143,7 +143,11 @@ func (k *ownLink) Close() error {
 	return nil
 }
 
-func (k *ownLink) peer() netip.AddrPort { return k.from }
+func (k *ownLink) peer() netip.AddrPort {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.from
+}
 
 func (k *ownLink) stats() Stats {
 	k.mu.Lock()

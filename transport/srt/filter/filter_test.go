@@ -94,7 +94,7 @@ func TestRebuildsWhatLibsrtSent(t *testing.T) {
 		packets := load(t, c.name)
 		rebuilt, data := 0, 0
 		for i, lost := range packets {
-			if lost.control {
+			if lost.control || testing.Short() && i%8 != 0 {
 				continue
 			}
 			data++
