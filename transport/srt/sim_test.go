@@ -149,7 +149,7 @@ func TestRecovery(t *testing.T) {
 				}
 				r := newRun(w, sim.Path{Up: lossy(50*time.Millisecond, c.up), Down: lossy(50*time.Millisecond, c.down)},
 					newCaller(7, 1000, "k", c.latency), Config{Latency: c.latency})
-				r.stream(20 * time.Second)
+				r.stream(length())
 				w.Run(time.Second)
 				missing += r.missing(t)
 				n++
@@ -160,13 +160,21 @@ func TestRecovery(t *testing.T) {
 			t.Logf("loss %v/%v, latency %v: missing %.4f %%, resends %.1f %%", c.up, c.down, c.latency, 100*missing/n, 100*float64(resends)/float64(first))
 			floor := c.floor
 			if n < seeds { // too few packets to tell
-				floor *= 3
+				floor *= 10
 			}
 			if missing/n > floor {
 				t.Errorf("missing %.4f %%, want ≤ %.4f %%", 100*missing/n, 100*floor)
 			}
 		})
 	}
+}
+
+// length is how long a stream is.
+func length() time.Duration {
+	if testing.Short() {
+		return 4 * time.Second
+	}
+	return 20 * time.Second
 }
 
 func checkSums(t *testing.T, c *Conn) {
@@ -188,11 +196,11 @@ func TestJitterIsNotLoss(t *testing.T) {
 			p.Delay.Dist = netem.Uniform
 		}
 		r := newRun(w, sim.Path{Up: p, Down: delayed(50 * time.Millisecond)}, newCaller(7, 1000, "k", 400*time.Millisecond), Config{})
-		r.stream(20 * time.Second)
+		r.stream(length())
 		w.Run(time.Second)
 		ratio := float64(r.tx.resends) / float64(r.tx.first)
 		t.Logf("%v: resends %.2f %%, %+v", p.Delay.Dist, 100*ratio, r.rx.conns[0].Stats())
-		if r.missing(t) > 0 || ratio > 0.03 {
+		if r.missing(t) > 0 || ratio > 0.03 && !testing.Short() || ratio > 0.06 {
 			t.Errorf("missing %v, resends %.2f %%, want 0 and ≤ 3 %%", r.missing(t), 100*ratio)
 		}
 	})
@@ -246,7 +254,7 @@ func TestTailIsDelivered(t *testing.T) {
 func TestPacketFilter(t *testing.T) {
 	minute := time.Minute
 	if testing.Short() {
-		minute = 5 * time.Second
+		minute = 4 * time.Second
 	}
 	for _, c := range []struct {
 		why, filter   string
@@ -271,7 +279,7 @@ func TestPacketFilter(t *testing.T) {
 		s := r.rx.conns[0].Stats()
 		m, resends := r.missing(t), float64(tx.resends)/(c.loss*float64(tx.first))
 		t.Logf("%s: missing %.4f %%, resends %.0f %% of the losses, %d rebuilt", c.why, 100*m, 100*resends, s.Rebuilt)
-		if m < c.least && !testing.Short() || m > c.most && !testing.Short() || m > 2*c.most+0.002 || resends > c.mostOfResends || s.Rebuilt == 0 {
+		if m < c.least && !testing.Short() || m > c.most && !testing.Short() || m > 2*c.most+0.005 || resends > c.mostOfResends || s.Rebuilt == 0 {
 			t.Errorf("%s: missing %.4f %%, want %.4f to %.4f; resends %.0f %%, want ≤ %.0f %%; %+v", c.why, 100*m, 100*c.least, 100*c.most, 100*resends, 100*c.mostOfResends, s)
 		}
 		checkSums(t, r.rx.conns[0])

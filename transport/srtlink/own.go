@@ -38,6 +38,7 @@ type ownListener struct {
 	links map[*srt.Conn]*ownLink
 	quiet quiet
 	out   []byte
+	wake  []*ownLink
 	wg    sync.WaitGroup // of admissions and connections
 
 	inbox inbox
@@ -96,14 +97,15 @@ func (l *ownListener) Serve(ctx context.Context) error {
 		into[i] = make([]byte, 2048)
 	}
 	var lastPacket time.Time
-	now := time.Now()
+	now, n := time.Now(), 0
 	for ctx.Err() == nil {
 		l.drive(ctx, now)
-		if now.Sub(lastPacket) < 10*tick {
+		if n < udp.Batch && now.Sub(lastPacket) < 10*tick { // a full batch: more is waiting
 			time.Sleep(tick)
 		}
 		l.arm(time.Now())
-		n, err := l.reader.Read(&into)
+		var err error
+		n, err = l.reader.Read(&into)
 		now = time.Now() // the one clock read of this wake-up
 		switch {
 		case err == nil:
@@ -155,7 +157,9 @@ func (l *ownListener) take() []func(time.Time) {
 func (l *ownListener) drive(ctx context.Context, now time.Time) {
 	for c := l.core.Next(now); c != nil; c = l.core.Next(now) {
 		link := l.links[c]
-		link.fill(c, now)
+		if link.fill(c, now) {
+			l.wake = append(l.wake, link)
+		}
 		for b, ok := c.AppendDatagram(l.out[:0], now); ok; b, ok = c.AppendDatagram(l.out[:0], now) {
 			l.write(b, c.Peer())
 		}
@@ -164,6 +168,12 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 			delete(l.links, c)
 		}
 	}
+	// All at once: waking each as it is filled starts and stops a thread for each.
+	for i, link := range l.wake {
+		link.more.Signal()
+		l.wake[i] = nil
+	}
+	l.wake = l.wake[:0]
 	for r, ok := l.core.NextRequest(); ok; r, ok = l.core.NextRequest() {
 		if len(l.links) >= l.cfg.MaxConns {
 			l.reject(now, r, &Rejection{CodeOverload, fmt.Sprintf("%d connections already", l.cfg.MaxConns)})

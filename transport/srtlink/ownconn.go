@@ -43,12 +43,12 @@ func newOwnLink(l *ownListener, c *srt.Conn, now time.Time) *ownLink {
 	return k
 }
 
-// fill takes over what is due.
-func (k *ownLink) fill(c *srt.Conn, now time.Time) {
+// fill takes over what is due, and reports whether the reader is to be woken.
+func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 	if k == nil {
 		for _, ok := c.PopPayload(now); ok; _, ok = c.PopPayload(now) {
 		}
-		return
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -61,15 +61,13 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) {
 		k.filled = binary.BigEndian.AppendUint16(k.filled, uint16(len(b)))
 		k.filled = append(k.filled, b...)
 	}
-	if len(k.filled) > n {
-		k.more.Signal()
-	}
 	if got := c.Received(); got != k.received {
 		k.received, k.heard = got, now
 	}
 	if now.Sub(k.taken) >= statsEvery {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), unmap(c.Peer())
 	}
+	return len(k.filled) > n
 }
 
 // end says that no more comes.
