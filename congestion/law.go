@@ -93,9 +93,10 @@ func (c *Controller) track(now, dt time.Duration) {
 	}
 }
 
+const startLook = 150 * time.Millisecond
+
 // startup doubles until the queue shows.
 func (c *Controller) startup(now, dt time.Duration) {
-	sent := c.out.rate(c.lastSent, 100*time.Millisecond)
 	switch {
 	case c.queue > c.goal()/2:
 		c.leaveStartup(now, 0.9*c.capacity/share)
@@ -107,15 +108,17 @@ func (c *Controller) startup(now, dt time.Duration) {
 		c.leaveStartup(now, c.rate)
 		return
 	}
+	heard, tried := c.raw.rate(c.raw.newest(), startLook), c.out.rate(c.lastSent-c.srtt, startLook)
 	if c.startAt == 0 {
-		c.startAt, c.startRate, c.startIn = now, sent, c.raw.rate(c.raw.newest(), 100*time.Millisecond)
+		c.startAt, c.startRate, c.startIn = now, tried, heard
 	} else if now-c.startAt >= max(epochLeast, 2*c.srtt) {
-		grew := sent - c.startRate
-		if c.loss.recent > 0.1 && grew > 0.1*c.startRate && c.raw.rate(c.raw.newest(), 100*time.Millisecond)-c.startIn < 0.4*grew {
-			c.leaveStartup(now, 0.9*c.raw.rate(c.raw.newest(), 250*time.Millisecond)/share)
+		grew := tried - c.startRate
+		if c.loss.recent > 0.1 && grew > 0.3*c.startRate && heard-c.startIn < 0.4*grew {
+			c.leaveStartup(now, min(c.rate, 1.5*heard/share))
+			c.cut(now) // without a queue: a policer, or loss that was there before. The test tells.
 			return
 		}
-		c.startAt, c.startRate, c.startIn = now, sent, c.raw.rate(c.raw.newest(), 100*time.Millisecond)
+		c.startAt, c.startRate, c.startIn = now, tried, heard
 	}
 	c.rate = max(c.rate, min(c.rate*(1+dt.Seconds()/startDouble), startRoom*c.heard+headroomAdd))
 	if c.restart {
