@@ -77,7 +77,7 @@ func (c *Controller) track(now, dt time.Duration) {
 	if known := min(0.97*c.busy, c.rival.from) / share; now-c.busyAt < busyFor && up < known && c.reason != Hold {
 		up = min(known, c.rate*(1+growBusy*dt.Seconds()))
 	}
-	if q > max(t/4, min(0.7*t, busyJitter*c.jitter.Seconds())) { // the link is busy, so what arrives is all it carries
+	if q > max(t/2.5, min(0.7*t, busyJitter*c.jitter.Seconds())) { // the link is busy, so what arrives is all it carries
 		up = max(min(up, allowed*1.02), min(c.rate, allowed*1.05))
 	}
 	sent := c.out.rate(c.lastSent, 250*time.Millisecond)
