@@ -93,8 +93,8 @@ const (
 const (
 	share       = 0.92                  // of R is given to the encoder, FEC and resends
 	paceGain    = 1.25                  // pacing above R
-	growSlow    = 0.4                   // R grows so much a second
-	growFast    = 1.2                   // after a second without congestion
+	growSlow    = 0.8                   // R grows so much a second
+	growFast    = 2.0                   // after a second without congestion
 	growHeld    = 0.03                  // near a rate that made losses
 	growAfter   = 0.1                   // the same, once the hold is over: ours
 	growBusy    = 3.0                   // towards what is known to arrive: ours
