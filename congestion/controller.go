@@ -98,7 +98,7 @@ const (
 	growHeld    = 0.03                  // near a rate that made losses
 	growAfter   = 0.1                   // the same, once the hold is over: ours
 	growBusy    = 3.0                   // towards what is known to arrive: ours
-	headroom    = 1.35                  // R above max(C, sent)
+	headroom    = 1.45                  // R above max(C, sent)
 	headroomAdd = 100e3                 // bits/s
 	startDouble = 0.2                   // s: R·(1 + Δt/0.2 s)
 	startRoom   = 2.5                   // R above max(C, sent) in startup
@@ -273,7 +273,7 @@ func (c *Controller) mark(p *Packet) {
 // goal is T: the queue that is aimed at. A slow flow bears more than a fast one, so that flows that share a
 // queue agree only when their rates do; ours, after Swift's flow scaling (SIGCOMM 2020).
 func (c *Controller) goal() time.Duration {
-	const reference, most, least = 6e6, 2.5, 0.6 // bits/s, and the bounds of the factor
+	const reference, most, least = 6e6, 2.5, 0.9 // bits/s, and the bounds of the factor
 	scale := max(least, min(most, math.Pow(reference/max(c.rate, 1e5), 0.6)))
 	t := time.Duration(float64(c.cfg.Queue)*scale) + min(time.Duration(jitterRoom*float64(c.jitter)), jitterMost)
 	t = time.Duration((1 - c.caution()) * float64(min(t, goalMost)))
