@@ -82,8 +82,8 @@ const (
 	swingQueue  = 120 * time.Millisecond
 	swingTime   = 10.0 // s
 	swingFree   = 0.02
-	cautionGain = 5.0
-	cautionMost = 0.6
+	cautionGain = 8.0
+	cautionMost = 0.75
 	shakyFrom   = 4 * time.Millisecond // jitter: below it, a long queue is somebody else's
 	shakyAll    = 10 * time.Millisecond
 	jitterStep  = 3 * time.Millisecond // one report more is looked at for each
@@ -328,7 +328,7 @@ func (c *Controller) Window() int {
 	case c.last < c.drainTill:
 		return max(least, int(drainShare*float64(Bitrate(rate).Bytes(rtt+reportWait))))
 	}
-	return max(least, Bitrate(rate).Bytes(rtt+reportWait+c.goal()*5/4))
+	return max(least, Bitrate(rate).Bytes(rtt+reportWait*2/3+c.goal()))
 }
 
 // Target is what media, repairs and resends may take together.
