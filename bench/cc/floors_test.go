@@ -81,8 +81,8 @@ func TestRandomLoss(t *testing.T) {
 			t.Parallel()
 			m := meanOf(run(t, Constant(x.p, x.burst)))
 			slack := 0.0
-			if m.n < 10 {
-				slack = 0.015 // of few seeds
+			if m.n < 10 && x.burst > 1 {
+				slack = 0.02 // of few seeds
 			}
 			atLeast(t, "utilisation of (1-p)C", m.util/(1-x.p), x.want-slack)
 			atMost(t, "p95 queue, s", m.q95.Seconds(), 0.080+slack/3)
@@ -94,7 +94,7 @@ func TestRandomLoss(t *testing.T) {
 func TestShallowBufferAndPolicer(t *testing.T) {
 	t.Parallel()
 	m := meanOf(run(t, Link(25*ms, 60*ms)))
-	atLeast(t, "25 ms: utilisation", m.util, 0.89)
+	atLeast(t, "25 ms: utilisation", m.util, 0.90)
 	atMost(t, "25 ms: self-made loss", m.self, 0.02)
 	m = meanOf(run(t, Words("policer", "delay 30ms up policer 3mbit burst 32kb", minute)))
 	policed := 0.05 // of few seeds
@@ -246,7 +246,7 @@ func TestCellular(t *testing.T) {
 	}{
 		{"lte-tmobile", 0.75, 150 * ms},
 		{"lte-verizon", 0.70, 150 * ms},
-		{"lte-driving", 0.35, 250 * ms},
+		{"lte-driving", 0.35, 200 * ms},
 		{"bus", 0.65, 150 * ms},
 		{"wifi-drought", 0.50, 150 * ms},
 	} {

@@ -25,7 +25,7 @@ func TestRecorded(t *testing.T) {
 	}{
 		{"lte-tmobile", 0.73, 0.150},
 		{"lte-verizon", 0, 1},
-		{"lte-driving", 0.41, 0.300}, // 0.150 is the floor: docs/congestion.md
+		{"lte-driving", 0.38, 0.250}, // 0.150 is the floor: docs/congestion.md
 		{"bus", 0.70, 0.200},
 		{"train", 0, 1},
 		{"5g-driving", 0, 1},
