@@ -47,6 +47,9 @@ type sending struct {
 	tag       uint32
 	box       *inbox
 	tx        *session.Sender
+	floor     *congestion.Floor // nil: another controller
+	written   int               // bytes of media since needAt
+	needAt    time.Time
 	outbox    chan []byte    // control messages; see controlQueue
 	datagrams chan []byte    // DATAGRAM carriage; full: the session waits, as for the pacer
 	plans     chan *fec.Plan // computed off the packet path, one at a time
@@ -59,8 +62,10 @@ type sending struct {
 	out      []byte
 	spare    []*packet
 	blocked  bool
-	needKey  bool // picture frames are of no use before the next key frame
-	version  int  // of the tracks sent
+	keyAt    time.Time // newest key frame written
+	askedAt  time.Time // newest request for one
+	needKey  bool      // picture frames are of no use before the next key frame
+	version  int       // of the tracks sent
 	tracks   []wire.Track
 	configAt [256]time.Time
 
@@ -171,6 +176,9 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		s.takeIn()
 		s.sendTracks()
 		s.drain()
+		if s.tx.KeyframeWanted() {
+			s.gaveUp()
+		}
 		s.plan(wg)
 		at := s.tx.NextTimeout()
 		if finish == nil && !s.now.Before(s.finishAt) {
@@ -219,6 +227,7 @@ func (s *sending) write(f *frame) {
 	if picture && f.Flags.Has(transport.Key) || f.Codec.IsAudio() && s.now.Sub(s.configAt[f.Track]) >= audioConfigEvery {
 		s.writeConfig(&f.Frame)
 	}
+	s.measure(len(f.Data))
 	if err := s.tx.WriteFrame(s.now, &f.Frame); err != nil {
 		s.client.unsent()
 		return
@@ -226,7 +235,46 @@ func (s *sending) write(f *frame) {
 	if picture {
 		s.needKey = false
 	}
+	if picture && f.Flags.Has(transport.Key) {
+		s.keyAt = s.now
+	}
 }
+
+// gaveUp acts on a picture that could not be sent in time and others refer to: what follows it up to the next key frame cannot be
+// decoded. Where the path is full that is not sent, so that the key frame is in time (design.md §3, "when the encoder
+// cannot be moved"). Was a key frame written since, as far as one can tell, its pictures can.
+func (s *sending) gaveUp() {
+	if s.floor != nil && s.floor.Crowded() && s.now.Sub(s.keyAt) > s.latency {
+		s.needKey = true
+	}
+	if s.now.Sub(s.askedAt) >= targetEvery {
+		s.askedAt = s.now
+		s.askKeyframe(0)
+	}
+}
+
+// needEvery is how long the stream's rate is measured over: ours, a usual GOP, so that one key frame is in it.
+const needEvery = 2 * time.Second
+
+// measure tells the controller what the stream takes.
+func (s *sending) measure(n int) {
+	s.written += n + perFrame
+	d := s.now.Sub(s.needAt)
+	switch {
+	case s.floor == nil:
+	case s.needAt.IsZero():
+		s.needAt = s.now
+	case d >= needEvery:
+		s.floor.Need(congestion.Bitrate(float64(s.written) * 8 * wireShare / d.Seconds()))
+		s.needAt, s.written = s.now, 0
+	}
+}
+
+// Ours: a packet of 1200 bytes carries 1130 of media; and each frame has a header, and a packet that is not full.
+const (
+	wireShare = 1.09
+	perFrame  = 100
+)
 
 // writeConfig sends a track's configuration in band, before the frame it decodes.
 func (s *sending) writeConfig(f *transport.Frame) {
@@ -327,9 +375,6 @@ func (s *sending) askKeyframe(track uint8) {
 
 // retarget tells the encoder what the path carries: down at once, up at most every 500 ms, with hysteresis (design.md §3).
 func (s *sending) retarget() {
-	if s.tx.KeyframeWanted() {
-		s.askKeyframe(0)
-	}
 	rate := s.tx.Target()
 	if s.relayRate > 0 {
 		rate = min(rate, s.relayRate)
