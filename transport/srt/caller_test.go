@@ -213,6 +213,7 @@ type server struct {
 	out    [][]byte
 	onPop  func(now time.Time, b []byte)
 	maxBuf int
+	sendTo func([]byte, netip.AddrPort)
 	reach  func() netip.AddrPort // if set: what goes to another address is lost
 }
 
@@ -270,6 +271,10 @@ func (s *server) drive(now time.Time) {
 }
 
 func (s *server) send(b []byte, to netip.AddrPort) {
+	if s.sendTo != nil {
+		s.sendTo(b, to)
+		return
+	}
 	if s.reach == nil || to == s.reach() {
 		s.out = append(s.out, b)
 	}

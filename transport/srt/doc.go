@@ -37,5 +37,5 @@
 // Listener has Config.MaxBuffered bytes in all; pending requests, handshake responses and connections are bounded by Config.
 //
 // What it leaves to others: sockets, clocks and goroutines (srtlink), stream ids and who may publish (srtlink, bridge),
-// sending media (gosrt, in srtlink), parity (filter), groups and SRTLA (not supported yet).
+// sending media (gosrt, in srtlink), parity (filter), SRTLA (srtla), libsrt's groups (not supported yet).
 package srt

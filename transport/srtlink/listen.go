@@ -1,6 +1,8 @@
 // Package srtlink carries MPEG-TS over SRT: a listener for publishers (transport/srt and a socket, or gosrt's) and a
 // caller on gosrt.
 //
+// Our listener takes SRTLA (several links below one SRT connection) on the same port.
+//
 // SRT is the "Secure Reliable Transport" draft (draft-sharabayko-srt-01). Latency is in milliseconds on the wire
 // and in libsrt's tools; ffmpeg and OBS take microseconds in their URLs.
 //

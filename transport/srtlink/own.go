@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/transport/srt"
+	"github.com/fairlead-live/fairlead/transport/srt/srtla"
 	"github.com/fairlead-live/fairlead/transport/udp"
 )
 
@@ -34,10 +35,12 @@ type ownListener struct {
 	reader *udp.Reader
 
 	// Owned by Serve's goroutine.
+	front *srtla.Front
 	core  *srt.Listener
 	links map[*srt.Conn]*ownLink
 	quiet quiet
 	out   []byte
+	to    []netip.AddrPort
 	wake  []*ownLink
 	wg    sync.WaitGroup // of admissions and connections
 
@@ -67,6 +70,9 @@ func listenOwn(cfg Config) (*ownListener, error) {
 	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns, MigrateClear: cfg.MigrateClear}
 	rand.Read(sc.Secret[:])
 	l.core = srt.NewListener(sc)
+	var secret [32]byte
+	rand.Read(secret[:])
+	l.front = srtla.New(secret)
 	return l, nil
 }
 
@@ -111,7 +117,10 @@ func (l *ownListener) Serve(ctx context.Context) error {
 		case err == nil:
 			lastPacket = now
 			for i := range n {
-				l.core.HandleDatagram(now, l.reader.From(i), into[i][:min(l.reader.Size(i), len(into[i]))])
+				b := into[i][:min(l.reader.Size(i), len(into[i]))]
+				if from, ok := l.front.In(now, l.reader.From(i), b); ok {
+					l.core.HandleDatagram(now, from, b)
+				}
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, net.ErrClosed):
@@ -183,21 +192,30 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 		if old == nil {
 			old = l.sameStream(r.StreamID)
 		}
-		l.wg.Go(func() { l.decide(ctx, r, old) })
+		peer := l.real(r.Peer)
+		l.wg.Go(func() { l.decide(ctx, r, peer, old) })
 	}
 	for r, ok := l.core.NextRefusal(); ok; r, ok = l.core.NextRefusal() {
-		l.log(r.Peer, r.StreamID, &Rejection{uint32(r.Code), r.Code.String()})
+		l.log(l.real(r.Peer), r.StreamID, &Rejection{uint32(r.Code), r.Code.String()})
 	}
 	for b, to, ok := l.core.AppendDatagram(l.out[:0], now); ok; b, to, ok = l.core.AppendDatagram(l.out[:0], now) {
 		l.write(b, to)
 	}
+	for b, to, ok := l.front.AppendDatagram(l.out[:0]); ok; b, to, ok = l.front.AppendDatagram(l.out[:0]) {
+		l.write(b, to)
+	}
 }
 
-// write sends one datagram. What the socket does not take is lost, as on the way.
+// write sends one datagram: to a group of SRTLA links, to one or all of them. What the socket does not take is lost, as on the way.
 func (l *ownListener) write(b []byte, to netip.AddrPort) {
-	l.out = b
-	_, _ = l.conn.WriteToUDPAddrPort(b, to)
+	l.out, l.to = b, l.front.Out(l.to[:0], to, b)
+	for _, a := range l.to {
+		_, _ = l.conn.WriteToUDPAddrPort(b, a)
+	}
 }
+
+// real is the address of a caller, as people know it.
+func (l *ownListener) real(a netip.AddrPort) netip.AddrPort { return unmap(l.front.Real(a)) }
 
 // shut ends every connection and tells the peers.
 func (l *ownListener) shut(now time.Time, err error) {

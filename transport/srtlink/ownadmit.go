@@ -22,11 +22,11 @@ func (l *ownListener) sameStream(streamID string) *ownLink {
 //
 // old is who has the stream now; nil: nobody. A caller that restarts, or comes over another network, must not wait until the
 // connection it had before is found dead: one that has fallen silent yields.
-func (l *ownListener) decide(ctx context.Context, r *srt.Request, old *ownLink) {
+func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.AddrPort, old *ownLink) {
 	if old != nil {
 		l.yield(ctx, old)
 	}
-	run, err := l.admit(r)
+	run, err := l.admit(r, peer)
 	accepted := make(chan *ownLink, 1)
 	l.do(func(now time.Time) {
 		if err != nil {
@@ -89,21 +89,20 @@ func (l *ownListener) yield(ctx context.Context, old *ownLink) {
 
 func (l *ownListener) reject(now time.Time, r *srt.Request, why *Rejection) {
 	l.core.Reject(now, r, srt.RejectCode(why.Code))
-	l.log(r.Peer, r.StreamID, why)
+	l.log(l.real(r.Peer), r.StreamID, why)
 }
 
-func (l *ownListener) admit(r *srt.Request) (func(context.Context, *Conn), error) {
+func (l *ownListener) admit(r *srt.Request, peer netip.AddrPort) (func(context.Context, *Conn), error) {
 	id, err := ParseStreamID(r.StreamID)
 	if err != nil {
 		return nil, &Rejection{CodeBadRequest, err.Error()}
 	}
-	return l.cfg.Admit(Request{StreamID: id, Peer: unmap(r.Peer), Encrypted: r.Encrypted})
+	return l.cfg.Admit(Request{StreamID: id, Peer: peer, Encrypted: r.Encrypted})
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 func (l *ownListener) log(peer netip.AddrPort, streamID string, r *Rejection) {
-	peer = unmap(peer)
 	again, speak := l.quiet.tell(time.Now(), peer.Addr(), r.Reason)
 	if speak {
 		l.cfg.Logger.Warn("srt caller rejected", "peer", peer, "streamid", streamID, "code", r.Code, "err", r.Reason, "times_before", again)

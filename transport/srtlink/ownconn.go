@@ -38,7 +38,7 @@ type ownLink struct {
 }
 
 func newOwnLink(l *ownListener, c *srt.Conn, now time.Time) *ownLink {
-	k := &ownLink{l: l, conn: c, from: unmap(c.Peer()), done: make(chan struct{}), heard: now, taken: now, snapshot: statsOf(c.Stats(), 0)}
+	k := &ownLink{l: l, conn: c, from: l.real(c.Peer()), done: make(chan struct{}), heard: now, taken: now, snapshot: statsOf(c.Stats(), 0)}
 	k.more.L = &k.mu
 	return k
 }
@@ -65,7 +65,7 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 		k.received, k.heard = got, now
 	}
 	if now.Sub(k.taken) >= statsEvery {
-		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), unmap(c.Peer())
+		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
 	}
 	return len(k.filled) > n
 }
