@@ -123,7 +123,7 @@ func TestDemoServesAStreamThatDecodesWithoutAnError(t *testing.T) {
 	}
 	t.Parallel()
 	ffmpeg := need.Program(t, "ffmpeg")
-	p := startFairlead(t, "demo", "--http", "127.0.0.1:0")
+	p := startFairlead(t, "demo", "--http", "127.0.0.1:0", "--latency", "1s")
 	url := p.find(t, `(http://\S+\.flv)`)
 	p.find(t, `frames/s`)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

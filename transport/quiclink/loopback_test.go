@@ -131,7 +131,11 @@ func urlOf(l *Listener, addr netip.AddrPort, more string) string {
 	if !addr.IsValid() {
 		addr = addrPort(l.Addr())
 	}
-	return fmt.Sprintf("fairlead://%s/live/cam?pin=%s&latency=200ms%s", addr, pin, more)
+	latency := "500ms" // a shared machine stands still for some 100 ms now and then
+	if raceEnabled {
+		latency = "2s"
+	}
+	return fmt.Sprintf("fairlead://%s/live/cam?pin=%s&latency=%s%s", addr, pin, latency, more)
 }
 
 // publish dials and runs a client until the test ends; errors of Run go to the channel.
@@ -177,7 +181,7 @@ func finish(t testing.TB, c *Client, done <-chan error, sinks ...*collector) {
 		if err != nil {
 			t.Errorf("Run = %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Fatal("the client does not end")
 	}
 	for _, s := range sinks {

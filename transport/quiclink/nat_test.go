@@ -177,12 +177,15 @@ func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer evil.Close()
+	var mu sync.Mutex // guards what follows
 	var sent struct{ replayed, altered, cut, stray, flood int }
 	count := 0
 	n.watch(func(b []byte) bool {
 		if !wire.IsMedia(b) {
 			return true
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if count++; count%3 != 0 {
 			_, _ = n.port().Write(b) // the real one first
 			_, _ = evil.Write(b)
@@ -207,6 +210,8 @@ func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
 	n.watch(nil)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 100)
+	mu.Lock()
+	defer mu.Unlock()
 	d := sink.end.Stats.Drops
 	if got := int(d[transport.DropReplayed]); got < sent.replayed {
 		t.Errorf("%d counted as replayed, want %d", got, sent.replayed)

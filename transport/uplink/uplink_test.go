@@ -194,7 +194,7 @@ func TestFramesArriveAsWritten(t *testing.T) {
 	defer cancel()
 	pin, _ := l.Pin()
 	rec := &recorder{}
-	url := "fairlead://" + l.Addr().String() + "/live/phone?latency=100ms&pin=" + pin
+	url := "fairlead://" + l.Addr().String() + "/live/phone?latency=1s&pin=" + pin
 	if _, err := Dial(url, &Options{Agent: "other"}); err == nil {
 		t.Error("an unwanted app is let in")
 	}
