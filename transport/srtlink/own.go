@@ -41,6 +41,7 @@ type ownListener struct {
 	quiet quiet
 	out   []byte
 	to    []netip.AddrPort
+	from  sources
 	wake  []*ownLink
 	wg    sync.WaitGroup // of admissions and connections
 
@@ -66,7 +67,7 @@ func listenOwn(cfg Config) (*ownListener, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	l := &ownListener{cfg: cfg, conn: conn, reader: reader, links: map[*srt.Conn]*ownLink{}}
+	l := &ownListener{cfg: cfg, conn: conn, reader: reader, from: newSources(conn), links: map[*srt.Conn]*ownLink{}}
 	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns, MigrateClear: cfg.MigrateClear}
 	rand.Read(sc.Secret[:])
 	l.core = srt.NewListener(sc)
@@ -118,8 +119,10 @@ func (l *ownListener) Serve(ctx context.Context) error {
 			lastPacket = now
 			for i := range n {
 				b := into[i][:min(l.reader.Size(i), len(into[i]))]
-				if from, ok := l.front.In(now, l.reader.From(i), b); ok {
-					l.core.HandleDatagram(now, from, b)
+				from := l.reader.From(i)
+				l.from.learn(from, b, l.reader.OOB(i))
+				if source, ok := l.front.In(now, from, b); ok {
+					l.core.HandleDatagram(now, source, b)
 				}
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -210,7 +213,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 func (l *ownListener) write(b []byte, to netip.AddrPort) {
 	l.out, l.to = b, l.front.Out(l.to[:0], to, b)
 	for _, a := range l.to {
-		_, _ = l.conn.WriteToUDPAddrPort(b, a)
+		l.from.send(l.conn, b, a)
 	}
 }
 

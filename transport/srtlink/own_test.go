@@ -6,18 +6,19 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 )
 
 // streams runs a listener of ours that lets everybody in who does not hold the stream already, and says who came and went.
-func streams(t *testing.T, maxConns int) (addr string, events chan string, open func() int) {
+func streams(t *testing.T, host string, maxConns int) (addr string, events chan string, open func() int) {
 	t.Helper()
 	var mu sync.Mutex
 	held := map[string]bool{}
 	events = make(chan string, 100)
-	l, err := Listen(Config{Addr: "127.0.0.1:0", MaxConns: maxConns, Admit: func(r Request) (func(context.Context, *Conn), error) {
+	l, err := Listen(Config{Addr: host + ":0", MaxConns: maxConns, Admit: func(r Request) (func(context.Context, *Conn), error) {
 		mu.Lock()
 		defer mu.Unlock()
 		name := r.StreamID.Name()
@@ -100,7 +101,7 @@ func dial(t *testing.T, addr, id string) *Conn {
 
 // An encoder that restarts gets its stream back though the connection it had has not been found dead; one that sends keeps it.
 func TestSilentCallerYields(t *testing.T) {
-	addr, events, _ := streams(t, 0)
+	addr, events, _ := streams(t, "127.0.0.1", 0)
 	first := dial(t, addr, "publish:live/a")
 	defer first.Close()
 	expect(t, events, "live/a data")
@@ -129,7 +130,7 @@ func TestSilentCallerYields(t *testing.T) {
 }
 
 func TestFullListener(t *testing.T) {
-	addr, events, open := streams(t, 1)
+	addr, events, open := streams(t, "127.0.0.1", 1)
 	c := dial(t, addr, "publish:live/a")
 	expect(t, events, "live/a data")
 	_, err := Dial(addr, DialConfig{StreamID: "publish:live/b"})
@@ -156,5 +157,23 @@ func TestServeWithACancelledContextClosesTheSocket(t *testing.T) {
 			t.Fatalf("%s: %v", listener, err)
 		}
 		_ = pc.Close()
+	}
+}
+
+// A host has many addresses; an answer comes from the one that was called. (Linux has all of 127.0.0.0/8.)
+func TestAnswersFromTheAddressThatWasCalled(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Log("only Linux answers on all of 127.0.0.0/8")
+		return
+	}
+	for _, host := range []string{"0.0.0.0", ""} {
+		addr, events, _ := streams(t, host, 0)
+		_, port, _ := net.SplitHostPort(addr)
+		for _, to := range []string{"127.0.0.1", "127.0.0.7"} {
+			c := dial(t, net.JoinHostPort(to, port), "publish:live/a")
+			expect(t, events, "live/a data")
+			_ = c.Close()
+			expect(t, events, "live/a hung up")
+		}
 	}
 }

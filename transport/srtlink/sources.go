@@ -1,0 +1,53 @@
+package srtlink
+
+import (
+	"net"
+	"net/netip"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	"github.com/fairlead-live/fairlead/transport/udp"
+)
+
+// maxSources bounds how many peers' addresses are remembered; the answers to others leave from the address the system prefers.
+const maxSources = 4096
+
+// sources remembers to which of our addresses a peer sent its handshake, on a socket that has them all: an answer from
+// another one does not get through the peer's NAT.
+type sources struct {
+	on bool
+	by map[netip.AddrPort][]byte // control data for sendmsg(2), as udp.Meta gives it
+}
+
+func newSources(conn *net.UDPConn) sources {
+	a, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok || !a.IP.IsUnspecified() {
+		return sources{}
+	}
+	err4 := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	err6 := ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+	return sources{on: err4 == nil || err6 == nil, by: map[netip.AddrPort][]byte{}}
+}
+
+// learn takes a datagram's control data, if it is a handshake: of SRT, or of an SRTLA link.
+func (s *sources) learn(from netip.AddrPort, b, oob []byte) {
+	if !s.on || len(b) < 2 || !(b[0] == 0x80 && b[1] == 0 || b[0] == 0x92) {
+		return
+	}
+	if len(s.by) >= maxSources {
+		clear(s.by)
+	}
+	_, src := udp.Meta(nil, oob)
+	s.by[from] = src
+}
+
+// send sends b from the address that to knows.
+func (s *sources) send(conn *net.UDPConn, b []byte, to netip.AddrPort) {
+	if src := s.by[to]; len(src) > 0 {
+		if _, _, err := conn.WriteMsgUDPAddrPort(b, src, to); err == nil {
+			return
+		}
+	}
+	_, _ = conn.WriteToUDPAddrPort(b, to)
+}
