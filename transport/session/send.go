@@ -46,6 +46,9 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 				break
 			}
 			s.queues[q].pop()
+			if s.rationed(it) {
+				continue
+			}
 			if out, ok := s.build(dst, at, it); ok {
 				return out, true
 			}
@@ -133,6 +136,7 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	out := s.finish(dst, body, now, arq.Source, it.ref)
 	s.stats.SourceBytes += uint64(len(out) - len(dst))
+	s.ration.earn(len(out)-len(dst), s.standing(), max(queueStands, s.cfg.Latency/3))
 	return out, true
 }
 

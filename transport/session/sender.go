@@ -44,6 +44,7 @@ type Sender struct {
 	held    bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
 	probing prober
 	breaker breaker
+	ration  ration
 
 	source  wire.Source
 	symbol  []byte
@@ -73,6 +74,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	}
 	s := &Sender{cfg: cfg, mtu: cfg.MTU, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
+	s.ration.credit = rationStart
 	for i, size := range [queues]int{queueAudio: 512, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
 		s.queues[i].items = make([]item, size)
 	}
