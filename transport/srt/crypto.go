@@ -39,8 +39,9 @@ type decryptor struct {
 	gcm        bool
 	keys       [3]streamKey // by KK
 
-	iv, pad [16]byte
-	aad     [HeaderLen]byte
+	iv  [16]byte
+	aad [HeaderLen]byte
+	pad [maxDatagram]byte
 }
 
 type streamKey struct {
@@ -118,11 +119,14 @@ func (d *decryptor) open(kk uint8, header, payload []byte) ([]byte, bool) {
 	copy(d.iv[:14], k.salt[:14])
 	d.iv[14], d.iv[15] = 0, 0
 	subtle.XORBytes(d.iv[10:14], d.iv[10:14], header[:4])
+	// Block by block, as a cipher.Stream would be an allocation for each packet.
 	for at, n := 0, uint16(0); at < len(payload); at, n = at+16, n+1 {
-		binary.BigEndian.PutUint16(d.iv[14:], n)
-		k.block.Encrypt(d.pad[:], d.iv[:])
-		subtle.XORBytes(payload[at:], payload[at:], d.pad[:])
+		pad := d.pad[at : at+16 : at+16]
+		copy(pad, d.iv[:])
+		binary.BigEndian.PutUint16(pad[14:], n)
+		k.block.Encrypt(pad, pad)
 	}
+	subtle.XORBytes(payload, payload, d.pad[:])
 	return payload, true
 }
 
