@@ -1,0 +1,68 @@
+package quiclink
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+	"testing/iotest"
+
+	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+func TestControlReaderTakesMessagesInAnyPieces(t *testing.T) {
+	stream := wire.AppendBye(wire.AppendStats(wire.AppendKeyframe(nil, 3), make([]uint64, 40)), &wire.Bye{Reason: "x"})
+	for name, r := range map[string]*controlReader{
+		"whole":  {r: bytes.NewReader(stream)},
+		"bytes":  {r: iotest.OneByteReader(bytes.NewReader(stream))},
+		"halves": {r: iotest.HalfReader(bytes.NewReader(stream))},
+	} {
+		var got []wire.Control
+		for {
+			m, err := r.next()
+			if err != nil {
+				break
+			}
+			got = append(got, m.kind)
+		}
+		if want := []wire.Control{wire.ControlKeyframe, wire.ControlStats, wire.ControlBye}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestCountersRoundTrip(t *testing.T) {
+	want := transport.Stats{Sent: 1, Delivered: 2, Recovered: 9, Late: 4, Lost: 5, FramesSent: 6, FramesDelivered: 7, FramesLost: 8,
+		BytesSent: 9, BytesReceived: 10, Repairs: 11, RecoveredByRepair: 3, RecoveredByResend: 6}
+	v := counters(nil, &want)
+	if len(v) != len(wire.StatsFields) {
+		t.Errorf("%d counters, the message has %d", len(v), len(wire.StatsFields))
+	}
+	if got := fromCounters(v); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := fromCounters(v[:3]); got.Sent != 1 || got.Late != 0 {
+		t.Errorf("an older peer's: %+v", got)
+	}
+	if got := fromCounters(append(v, 99)); got != want {
+		t.Errorf("a newer peer's: %+v", got)
+	}
+}
+
+// Whatever comes over the control stream, the relay's side reads on or ends with an error.
+func FuzzControlStream(f *testing.F) {
+	f.Add(wire.AppendHello(nil, &wire.Hello{Version: 1, Oldest: 1, Name: "a/b"}))
+	f.Add(wire.AppendTracks(wire.AppendStats(nil, []uint64{1, 2, 3}), []wire.Track{{ID: 1, Codec: 1, Config: []byte{1}}}))
+	f.Add(wire.AppendBye(wire.AppendTarget(nil, &wire.Target{Bitrate: 1}), &wire.Bye{Code: 3}))
+	f.Add([]byte{1, 255, 255, 255})
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		r := controlReader{r: bytes.NewReader(b)}
+		s := receiving{sink: &discard{}}
+		for {
+			m, err := r.next()
+			if err != nil || s.handleControl(m) != nil {
+				return
+			}
+		}
+	})
+}
