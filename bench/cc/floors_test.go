@@ -3,6 +3,7 @@ package cc
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -152,6 +153,13 @@ func TestDrop(t *testing.T) {
 	t.Parallel()
 	for _, r := range run(t, Words("drop", "delay 30ms up rate 8mbit limit 500ms at 15s rate 2mbit", 30*time.Second)) {
 		got := first(r.Curve, 15*time.Second+200*ms, func(s Sample) bool { return s.Queue > 0 && s.Queue < 100*ms }) + 200*ms
+		// The queue begins to grow with the drop; the encoder is to know a round trip and 100 ms later.
+		i := slices.IndexFunc(r.Lowered, func(at time.Duration) bool { return at > 15*time.Second })
+		if i < 0 || r.Lowered[i] > 15*time.Second+160*ms {
+			t.Errorf("seed %d: the encoder was told at %v, want 15.16s", r.Seed, r.Lowered[max(0, i)])
+		} else if testing.Verbose() {
+			t.Logf("seed %d: told %v after the drop", r.Seed, r.Lowered[i]-15*time.Second)
+		}
 		if got > 800*ms { // samples are 100 ms apart
 			t.Errorf("seed %d: less than 100 ms of queue %v after the drop, want 700 ms", r.Seed, got)
 		}

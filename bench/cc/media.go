@@ -119,6 +119,9 @@ func (m *media) steer(now time.Duration) {
 	// packet headers come out of the video's share
 	want := congestion.Bitrate(float64(m.split.Video) * (packetBytes - packetExtra) / packetBytes)
 	if told, say := m.advice.Update(now, want); say {
+		if told < m.told && m.i == 0 {
+			m.w.score.lowered = append(m.w.score.lowered, now)
+		}
 		m.told = told
 		m.enc.latest = told
 	}

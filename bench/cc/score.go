@@ -25,8 +25,9 @@ type Result struct {
 	Jain        float64       // of the flows of ours, last half
 	Capacity    float64       // bits/s, mean
 
-	Curve []Sample
-	Flows int
+	Curve   []Sample
+	Lowered []time.Duration // when the encoder of the first flow was told less
+	Flows   int
 }
 
 // Sample is a moment, averaged over sampleEvery.
@@ -54,6 +55,7 @@ type score struct {
 	lostNow                        int
 	maxWait                        time.Duration
 	curve                          []Sample
+	lowered                        []time.Duration
 }
 
 func newScore(sc *Scenario, seed uint64) *score {
@@ -125,7 +127,7 @@ func (s *score) sample(w *world) {
 }
 
 func (s *score) result(*world) Result {
-	r := Result{Name: s.sc.Name, Seed: s.seed, Curve: s.curve, Flows: len(s.sc.Flows)}
+	r := Result{Name: s.sc.Name, Seed: s.seed, Curve: s.curve, Lowered: s.lowered, Flows: len(s.sc.Flows)}
 	total := s.shadow.bytes(warmUp, s.sc.For)
 	r.Capacity = total * 8 / (s.sc.For - warmUp).Seconds()
 	in, all := 0, 0
