@@ -3,6 +3,7 @@ package congestion
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -133,6 +134,25 @@ func TestFeedbackAllocatesNothing(t *testing.T) {
 		_, _, _ = c.PacingRate(), c.Window(), c.Target()
 	}); n != 0 && !raceEnabled {
 		t.Errorf("a feedback allocates %v times, want 0", n)
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	if got := reflect.TypeFor[Controller]().Size(); got > 32<<10 {
+		t.Errorf("a controller takes %d bytes, want 32 KiB at most", got)
+	}
+}
+
+// A source that sends little leaves pauses; they are not gaps of the radio.
+func TestPausesAreNotGaps(t *testing.T) {
+	c := New(Config{})
+	for i := range 200 {
+		now := time.Duration(i) * 200 * ms
+		c.Sent(now, 1200)
+		c.Feedback(now+60*ms, 60*ms, []Packet{{Sent: now, Arrival: now + 30*ms, Size: 1200}})
+	}
+	if c.gapEnd != 0 {
+		t.Errorf("a pause of the source was taken for a gap at %v", c.gapEnd)
 	}
 }
 

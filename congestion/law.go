@@ -82,7 +82,7 @@ func (c *Controller) track(now, dt time.Duration) {
 	}
 	sent := c.out.rate(c.lastSent, 250*time.Millisecond)
 	// Growth goes no further than what was tried allows; sending less than R is no reason to lower it.
-	most := headroom*max(c.capacity, sent) + headroomAdd
+	most := headroom*max(min(c.capacity, c.heard/(1-c.loss.usual)), sent) + headroomAdd
 	up = max(min(up, most), min(up, c.rate))
 	if c.loss.recent > usualMax/2 { // whatever the loss is taken for, some of what is sent has to arrive
 		up = min(up, c.heard/(1-usualMax)/share+headroomAdd)

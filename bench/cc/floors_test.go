@@ -155,8 +155,8 @@ func TestDrop(t *testing.T) {
 		got := first(r.Curve, 15*time.Second+200*ms, func(s Sample) bool { return s.Queue > 0 && s.Queue < 100*ms }) + 200*ms
 		// The queue begins to grow with the drop; the encoder is to know a round trip and 100 ms later.
 		i := slices.IndexFunc(r.Lowered, func(at time.Duration) bool { return at > 15*time.Second })
-		if i < 0 || r.Lowered[i] > 15*time.Second+160*ms {
-			t.Errorf("seed %d: the encoder was told at %v, want 15.16s", r.Seed, r.Lowered[max(0, i)])
+		if i < 0 || r.Lowered[i] > 15*time.Second+180*ms { // a round trip with the queue of before
+			t.Errorf("seed %d: the encoder was told at %v, want 15.18s", r.Seed, r.Lowered[max(0, i)])
 		} else if testing.Verbose() {
 			t.Logf("seed %d: told %v after the drop", r.Seed, r.Lowered[i]-15*time.Second)
 		}
