@@ -93,7 +93,10 @@ func (c *Controller) track(now, dt time.Duration) {
 	}
 }
 
-const startLook = 150 * time.Millisecond
+const (
+	startLook    = 150 * time.Millisecond
+	startPackets = 60 // behind a loss ratio that ends startup
+)
 
 // startup doubles until the queue shows.
 func (c *Controller) startup(now, dt time.Duration) {
@@ -113,7 +116,7 @@ func (c *Controller) startup(now, dt time.Duration) {
 		c.startAt, c.startRate, c.startIn = now, tried, heard
 	} else if now-c.startAt >= max(epochLeast, 2*c.srtt) {
 		grew := tried - c.startRate
-		if c.loss.recent > 0.1 && grew > 0.3*c.startRate && heard-c.startIn < 0.4*grew {
+		if c.loss.recent > 0.1 && c.loss.weight >= startPackets && grew > 0.3*c.startRate && heard-c.startIn < 0.4*grew {
 			c.leaveStartup(now, min(c.rate, 1.5*heard/share))
 			c.cut(now) // without a queue: a policer, or loss that was there before. The test tells.
 			return

@@ -22,6 +22,7 @@ type media struct {
 	wake   time.Duration
 	minRTT time.Duration
 	heard  time.Duration
+	tried  time.Duration // the last tail probe
 	got    ledger
 	due    bool // a report is scheduled
 	batch  []congestion.Packet
@@ -53,6 +54,7 @@ const (
 	reportBatch = 16
 	reportBytes = 158
 	silentFor   = time.Second
+	tailWait    = 50 * time.Millisecond
 )
 
 func newMedia(w *world, i int, spec Flow) *media {
@@ -93,6 +95,10 @@ func (m *media) picture() {
 	}
 	n := m.enc.next()
 	m.push(n, kindMedia, now)
+	if m.ctl != nil && m.air.bytes > 0 && now-max(m.heard, m.tried) > 2*m.minRTT+tailWait {
+		m.tried = now
+		m.send(waiting{packetBytes, kindPad, now}) // all that is in flight may be lost: a probe tells, as RFC 9002 §6.2
+	}
 	if m.split.Video > 0 {
 		m.repair += float64(n) * float64(m.split.FEC) / float64(m.split.Video+m.split.Audio)
 		if m.repair >= packetBytes {
@@ -173,13 +179,18 @@ func (m *media) pump() {
 			it = waiting{packetBytes, kindPad, now}
 		}
 		m.pacer.Sent(now, it.size, rate)
-		if m.ctl != nil {
-			m.ctl.Sent(now, it.size)
-		}
-		seq := m.air.push(packet{sent: now, size: it.size, kind: it.kind, born: it.born})
-		m.w.score.left(m.i, now, now-it.born, it.kind, it.size)
-		m.w.send(m.i, seq, it.size)
+		m.send(it)
 	}
+}
+
+func (m *media) send(it waiting) {
+	now := m.w.Elapsed()
+	if m.ctl != nil {
+		m.ctl.Sent(now, it.size)
+	}
+	seq := m.air.push(packet{sent: now, size: it.size, kind: it.kind, born: it.born})
+	m.w.score.left(m.i, now, now-it.born, it.kind, it.size)
+	m.w.send(m.i, seq, it.size)
 }
 
 // pop takes the next packet that is not stale.
