@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/ipv4"
 
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/srtp"
@@ -268,7 +269,9 @@ func BenchmarkPaced20k(b *testing.B) {
 	done := make(chan error, 1)
 	go func() { done <- l.Serve(ctx) }()
 	pin, _ := l.Pin()
-	c, err := Dial(ctx, "fairlead://"+l.Addr().String()+"/a/b?inorder=1&max=200M&transport=srtp&pin="+pin, DialConfig{NoFEC: true})
+	c, err := Dial(ctx, "fairlead://"+l.Addr().String()+"/a/b?inorder=1&max=200M&transport=srtp&pin="+pin, DialConfig{NoFEC: true, Controller: func() session.Controller {
+		return &congestion.Fixed{Rate: 300 * congestion.Mbps}
+	}})
 	if err != nil {
 		b.Fatal(err)
 	}
