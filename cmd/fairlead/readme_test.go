@@ -122,6 +122,8 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 				relay.find(t, `publisher opened.*protocol=quic`)
 			}
 			waitFLV(t, web, "live/cam")
+		case strings.HasPrefix(line, "./bin/fairlead bench"):
+			finish(t, shell(t, line), 2*time.Minute)
 		case strings.HasPrefix(line, "ffplay "):
 			need.Program(t, "ffplay")
 			player := shell(t, local(line), "SDL_VIDEODRIVER=dummy", "SDL_AUDIODRIVER=dummy")
