@@ -25,7 +25,8 @@ func (c *Controller) control(now, dt time.Duration) {
 		c.again++          // a test is due now and then all the same
 		c.overflow(now, 0) // loss came back where it was ours before
 		return
-	case verdict == suspects && now >= c.lossCut+time.Second+4*c.srtt: // else the rate has just been cut
+	case verdict == suspects && now >= c.lossCut+time.Second+4*c.srtt && (now-c.calm >= time.Second || c.loss.latest > 0.25):
+		// Else the rate has just been cut, for a loss or for a queue: the cut is under way.
 		c.cut(now)
 		return
 	}

@@ -42,7 +42,8 @@ func (a *auditor) result(now, srtt time.Duration, sent, arrived float64, empty b
 	took := now - t.began - srtt
 	expect := float64(t.n) * t.before / a.run // events, were the loss not ours
 	sure := expect >= testLosses || expect >= 8 && t.events == 0
-	if took < testLeast || took < testMost+srtt && !sure {
+	hopeless := took > testMost/2 && expect < testLosses/8
+	if took < testLeast || took < testMost+srtt && !sure && !hopeless {
 		return running
 	}
 	t.on = false
