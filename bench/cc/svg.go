@@ -8,7 +8,7 @@ import (
 // The drawing: rate above, queue below, one minute or two across.
 const (
 	svgWidth, svgRate, svgQueue, svgGap = 720, 150, 60, 24
-	svgLeft, svgTop                     = 46, 22
+	svgLeft, svgTop                     = 64, 22
 	svgQueueTop                         = 250.0 // ms
 	svgStep                             = 4     // samples to a point
 )
