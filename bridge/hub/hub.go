@@ -13,7 +13,6 @@ package hub
 import (
 	"cmp"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 	"time"
@@ -162,5 +161,3 @@ func (h *Hub) Publishing(name string) bool {
 	s, err := h.stream(name, false)
 	return err == nil && s.stats().Publisher != nil
 }
-
-var errEnd = io.EOF

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
@@ -44,7 +45,7 @@ func (s *Subscriber) Read(ctx context.Context) (*media.Frame, error) {
 			return f, nil
 		}
 		if ended {
-			return nil, errEnd
+			return nil, io.EOF
 		}
 		select {
 		case <-s.wake:
