@@ -11,6 +11,7 @@ require (
 require (
 	github.com/asticode/go-astits v1.16.0
 	github.com/bluenviron/gortmplib v1.0.2
+	github.com/go-jose/go-jose/v4 v4.1.3
 	github.com/goccy/go-yaml v1.19.2
 	github.com/quic-go/quic-go v0.65.0
 	gonum.org/v1/plot v0.17.0
