@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/auth"
 )
 
 // Default addresses (design: the ports in use in the field).
@@ -23,11 +26,21 @@ type Relay struct {
 	RTMP string
 	HTTP string
 
-	Key  []string // APP/KEY that may be published; empty: one is generated
+	Key  []string // APP/KEY or APP/KEY=SECRET that may be published; empty: one is generated
 	Push []string // APP/KEY=rtmp://…
 
 	QUICCert string // PEM files; empty: self-signed for this run
 	QUICKey  string
+
+	AuthSecret     []string // of our expiring tokens
+	AuthJWTSecret  []string
+	AuthJWKS       string // file or URL
+	AuthAudience   string
+	AuthSigned     []string // TEMPLATE=KEY
+	AuthHook       string   // URL
+	AuthHookWithin time.Duration
+	AuthHookOpen   bool
+	AuthPlay       bool // players, too
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
@@ -43,8 +56,17 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.QUIC, "quic", DefaultQUIC, "QUIC listen `ADDR` (UDP) for fairlead push; empty turns it off")
 	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
-	s.List(&r.Key, "key", "`APP/KEY` that may be published, repeatable; without it one is generated")
+	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable")
+	s.List(&r.AuthSecret, "auth-secret", "`SECRET` of expiring tokens (see --token), repeatable: the next one and the one being replaced; env:NAME and file:PATH here and below")
+	s.List(&r.AuthJWTSecret, "auth-jwt-secret", "`SECRET` of JSON Web Tokens signed with HS256 to HS512, repeatable")
+	s.String(&r.AuthJWKS, "auth-jwks", "", "`FILE` or URL of the key set for JSON Web Tokens signed with RSA, ECDSA or Ed25519")
+	s.String(&r.AuthAudience, "auth-audience", "", "`NAME` a JSON Web Token must have among its aud")
+	s.List(&r.AuthSigned, "auth-signed", "`TEMPLATE=KEY` of signed URLs, repeatable: "+auth.Vendors())
+	s.String(&r.AuthHook, "auth-hook", "", "`URL` asked by POST whether somebody may (on_publish and on_play as SRS asks)")
+	s.Duration(&r.AuthHookWithin, "auth-hook-within", 2*time.Second, "how long auth-hook has to answer")
+	s.Bool(&r.AuthHookOpen, "auth-hook-open", false, "admit everybody while auth-hook does not answer")
+	s.Bool(&r.AuthPlay, "auth-play", false, "players need a credential, too")
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
@@ -72,9 +94,19 @@ func (r *Relay) Validate() error {
 		}
 	}
 	for _, k := range r.Key {
-		if err := ValidName(k); err != nil {
+		name, _, _ := strings.Cut(k, "=")
+		if err := ValidName(name); err != nil {
 			return fmt.Errorf("%w: key: %w", ErrUsage, err)
 		}
+	}
+	if _, err := auth.New(r.Access()); err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	if r.AuthHookWithin < 0 || r.AuthHookWithin > 10*time.Second {
+		return fmt.Errorf("%w: auth-hook-within: %v is outside 0s to 10s", ErrUsage, r.AuthHookWithin)
+	}
+	if r.AuthPlay && !r.HasAuth() && !slices.ContainsFunc(r.Key, func(k string) bool { return strings.Contains(k, "=") }) {
+		return fmt.Errorf("%w: auth-play: nothing could admit a player: give keys a secret (APP/KEY=SECRET), or set one of auth-secret, auth-jwt-secret, auth-jwks, auth-signed, auth-hook", ErrUsage)
 	}
 	if _, err := r.Destinations(); err != nil {
 		return err
@@ -100,6 +132,19 @@ func (r *Relay) Validate() error {
 		return fmt.Errorf("%w: log: %q is not debug, info, warn or error", ErrUsage, r.Log)
 	}
 	return nil
+}
+
+// HasAuth says that something beside keys can admit a publisher.
+func (r *Relay) HasAuth() bool {
+	return len(r.AuthSecret)+len(r.AuthJWTSecret)+len(r.AuthSigned) > 0 || r.AuthJWKS != "" || r.AuthHook != ""
+}
+
+// Access returns what decides who may publish and watch.
+func (r *Relay) Access() auth.Config {
+	return auth.Config{
+		Keys: r.Key, Secrets: r.AuthSecret, JWTSecrets: r.AuthJWTSecret, JWKS: r.AuthJWKS, Audience: r.AuthAudience, Signed: r.AuthSigned,
+		Hook: r.AuthHook, HookWithin: r.AuthHookWithin, HookOpen: r.AuthHookOpen, Play: r.AuthPlay,
+	}
 }
 
 // Destinations parses Push.

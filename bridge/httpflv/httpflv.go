@@ -22,9 +22,11 @@ import (
 
 // Request is what a player asks for.
 type Request struct {
-	Name  string // "app/key"
-	Peer  string
-	Query string // raw
+	Name   string // "app/key"
+	Suffix string // ".flv": what the path has behind the name
+	Peer   string
+	Query  string // raw
+	Bearer string // of the Authorization header
 }
 
 // Config sets up a handler.
@@ -34,6 +36,12 @@ type Config struct {
 	MaxPlayers   int                                  // at once; 10,000
 	Authorize    func(context.Context, Request) error // nil: everyone may watch
 	Logger       *slog.Logger                         // nil: silent
+}
+
+// bearer is the token of an Authorization header (RFC 6750 2.1).
+func bearer(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return token
 }
 
 // Handler serves GET /APP/KEY.flv.
@@ -85,7 +93,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if h.cfg.Authorize != nil {
-		if err := h.cfg.Authorize(r.Context(), Request{name, r.RemoteAddr, r.URL.RawQuery}); err != nil {
+		if err := h.cfg.Authorize(r.Context(), Request{name, ".flv", r.RemoteAddr, r.URL.RawQuery, bearer(r)}); err != nil {
 			h.cfg.Logger.Warn("player refused", "stream", name, "peer", r.RemoteAddr, "err", err)
 			http.Error(w, "forbidden", http.StatusForbidden)
 			return

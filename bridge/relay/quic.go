@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 
+	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
 	"github.com/fairlead-live/fairlead/transport"
@@ -13,8 +15,10 @@ import (
 
 // admitQUIC decides about a publisher over QUIC.
 func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
-	if !r.mayPublish(req.Name) {
-		return nil, &quiclink.Rejection{Status: 401, Reason: "key " + req.Name + " may not publish here"}
+	who := auth.Request{Protocol: "quic", Name: req.Name, Token: req.Token, Peer: req.Peer.Addr(), PeerPort: req.Peer.Port()}
+	if err := r.allow(context.Background(), who); err != nil {
+		r.log.Warn("quic: publisher refused", "stream", req.Name, "peer", req.Peer, "err", err)
+		return nil, &quiclink.Rejection{Status: 401, Reason: forPeer(err) + ": are key and token right?"}
 	}
 	pub, err := r.hub.Publish(req.Name, hub.PublisherInfo{Protocol: "quic", Peer: req.Peer.String()})
 	switch {

@@ -12,19 +12,18 @@ package relay
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/httpflv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
@@ -34,15 +33,13 @@ import (
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
-// ErrNotAllowed is the answer to a publisher whose key is not one of ours.
-var ErrNotAllowed = errors.New("relay: this key may not publish here")
-
 // Relay listens from Open on and serves in Run.
 type Relay struct {
 	cfg       config.Relay
 	log       *slog.Logger
 	hub       *hub.Hub
-	keys      []string
+	guard     *auth.Guard
+	keys      []string // names; their secrets are the guard's
 	generated bool
 	srt       *srtlink.Listener
 	quic      *quiclink.Listener
@@ -61,10 +58,20 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, log: log, keys: slices.Clone(cfg.Key), hub: hub.New(hub.Config{Hold: cfg.Hold})}
-	if len(r.keys) == 0 {
-		r.keys = []string{"live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])}
+	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold})}
+	access := cfg.Access()
+	if len(access.Keys) == 0 && !cfg.HasAuth() {
+		access.Keys = []string{"live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])}
 		r.generated = true
+	}
+	var err error
+	if r.guard, err = auth.New(access); err != nil {
+		_ = r.hub.Close()
+		return nil, fmt.Errorf("%w: %w", config.ErrUsage, err)
+	}
+	for _, k := range access.Keys {
+		name, _, _ := strings.Cut(k, "=")
+		r.keys = append(r.keys, name)
 	}
 	if err := r.listen(); err != nil {
 		r.close()
@@ -206,7 +213,7 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 		}
 		ok(w, req)
 	})
-	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log}))
+	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -232,22 +239,6 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// mayPublish compares with every key in constant time.
-func (r *Relay) mayPublish(name string) bool {
-	found := 0
-	for _, k := range r.keys {
-		found |= subtle.ConstantTimeCompare([]byte(k), []byte(name))
-	}
-	return found == 1
-}
-
-func (r *Relay) authorizeRTMP(_ context.Context, req rtmpserver.Request) error {
-	if req.Publish && !r.mayPublish(req.Name) {
-		return ErrNotAllowed
-	}
-	return nil
 }
 
 // Streams returns a snapshot of every stream.

@@ -3,10 +3,10 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
@@ -20,8 +20,9 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 		return nil, &srtlink.Rejection{Code: srtlink.CodeBadMode,
 			Reason: "it wants to play, and SRT only publishes here; say m=publish or publish:APP/KEY (play over HTTP-FLV or RTMP)"}
 	}
-	if !r.mayPublish(name) {
-		return nil, &srtlink.Rejection{Code: srtlink.CodeUnauthorized, Reason: fmt.Sprintf("key %s may not publish here", name)}
+	who := auth.Request{Protocol: "srt", Name: name, Token: req.StreamID.Token, Peer: req.Peer.Addr(), PeerPort: req.Peer.Port()}
+	if err := r.allow(context.Background(), who); err != nil {
+		return nil, &srtlink.Rejection{Code: srtlink.CodeUnauthorized, Reason: err.Error()}
 	}
 	pub, err := r.hub.Publish(name, hub.PublisherInfo{Protocol: "srt", Peer: req.Peer.String()})
 	switch {

@@ -10,10 +10,14 @@ import (
 )
 
 func runRelay(ctx context.Context, e env) error {
+	if len(e.args) > 0 && e.args[0] == "token" {
+		e.args = e.args[1:]
+		return runToken(e)
+	}
 	var cfg config.Relay
 	set := config.NewSet("relay")
 	cfg.Bind(set)
-	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT, QUIC and RTMP publishers. It needs no settings.")
+	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT, QUIC and RTMP publishers. It needs no settings.\nfairlead relay token APP/KEY: make an expiring token for auth-secret; its own --help says more.")
 	if err != nil {
 		return err
 	}
