@@ -1,0 +1,209 @@
+package srt
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+)
+
+// forever64 is a sequence number that does not come.
+const forever64 = int64(1<<63 - 1)
+
+// outgoing is a payload on its way, and what its header needs besides its number.
+type outgoing struct {
+	data  *buffer // the payload, encrypted once it has been sent; nil: not here any more
+	n     int32
+	born  time.Duration // when it was pushed: its timestamp
+	last  time.Duration // when it was sent last
+	msgNo uint32
+	key   uint8
+	times uint8 // it was sent, at most 255
+	again bool  // it is to be resent
+}
+
+// sentRing holds what may have to be resent, by sequence number. It doubles up to MaxRing.
+type sentRing struct{ slots []outgoing }
+
+func (r *sentRing) at(seq int64) *outgoing { return &r.slots[seq&int64(len(r.slots)-1)] }
+
+// reach makes room for the numbers first..next and reports whether that is possible.
+func (r *sentRing) reach(first, next int64) bool {
+	n := int64(len(r.slots))
+	if next-first < n {
+		return true
+	}
+	if next-first >= MaxRing {
+		return false
+	}
+	old := *r
+	r.slots = make([]outgoing, max(2*n, minRing))
+	for s := first; s < next && n > 0; s++ {
+		*r.at(s) = *old.at(s)
+	}
+	return r.reach(first, next)
+}
+
+// fifo is what has not been sent, oldest first.
+type fifo struct {
+	list []outgoing
+	head int
+}
+
+func (q *fifo) len() int         { return len(q.list) - q.head }
+func (q *fifo) first() *outgoing { return &q.list[q.head] }
+
+func (q *fifo) push(o outgoing) {
+	if q.head > 0 && len(q.list) == cap(q.list) {
+		n := copy(q.list, q.list[q.head:])
+		clear(q.list[n:])
+		q.list, q.head = q.list[:n], 0
+	}
+	q.list = append(q.list, o)
+}
+
+func (q *fifo) pop() outgoing {
+	o := q.list[q.head]
+	q.list[q.head] = outgoing{}
+	if q.head++; q.head == len(q.list) {
+		q.list, q.head = q.list[:0], 0
+	}
+	return o
+}
+
+// wanted counts the packets of the ring that are to be resent; none is below low.
+type wanted struct {
+	low int64
+	n   int
+}
+
+func (w *wanted) add(seq int64) {
+	w.n++
+	w.low = min(w.low, seq)
+}
+
+// copyAt is a second copy of a resend.
+type copyAt struct {
+	seq int64
+	at  time.Duration
+}
+
+// inputRate measures what is pushed, over windows of a second.
+type inputRate struct {
+	since time.Duration
+	bytes int
+	count int
+	rate  congestion.Bitrate // 0: not known yet
+	gap   time.Duration      // mean time between two packets
+}
+
+// inputFirst is the shortest first window; a rate of less would be of one burst.
+const inputFirst = 200 * time.Millisecond
+
+func (r *inputRate) add(now time.Duration, n int) {
+	if r.since == 0 {
+		r.since = now
+	}
+	if d := now - r.since; d >= time.Second || r.rate == 0 && d >= inputFirst && r.count > 0 {
+		r.rate = congestion.Bitrate(float64(r.bytes) * 8 / d.Seconds())
+		r.gap = d / time.Duration(max(r.count, 1))
+		r.since, r.bytes, r.count = now, 0, 0
+	}
+	r.bytes += n
+	r.count++
+}
+
+// Push takes a payload to be sent, which it copies: one packet, stamped with now. False: it was not taken, and counted: it is
+// too long, the buffer is full, or the connection does not stand.
+func (c *Caller) Push(now time.Time, payload []byte) bool {
+	t := c.at(now)
+	switch {
+	case c.state != connected:
+		c.stats.Refused++
+		return false
+	case len(payload) == 0 || len(payload) > c.longest():
+		c.stats.TooLong++
+		return false
+	}
+	c.age(t)
+	b := c.pool.get()
+	if b == nil {
+		c.stats.NoRoom++
+		return false
+	}
+	n := copy(b[:], payload)
+	c.queue.push(outgoing{data: b, n: int32(n), born: t})
+	c.stats.Taken++
+	c.input.add(t, n+wireOverhead)
+	return true
+}
+
+// Longest is how many bytes a payload may have.
+func (c *Caller) Longest() int { return c.longest() }
+
+// wireOverhead is what a packet has around its payload: SRT, UDP and IPv4 headers.
+const wireOverhead = HeaderLen + 28
+
+// tooLateMargin is how much longer than the latency a packet that was sent is kept: what its receiver's clock may be off; ours.
+const tooLateMargin = 20 * time.Millisecond
+
+// withoutTLPktDrop is how long packets are kept for a peer that does not drop what is too late; ours.
+const withoutTLPktDrop = 10 * time.Second
+
+// keep is how old a packet that was sent may be to be of use.
+func (c *Caller) keep() time.Duration {
+	if !c.tooLate {
+		return max(withoutTLPktDrop, 2*c.latency)
+	}
+	return c.latency + tooLateMargin + 2*min(c.rttV, 50*time.Millisecond)
+}
+
+// age drops what can no longer arrive in time (too-late packet drop, draft §4.6).
+func (c *Caller) age(now time.Duration) {
+	keep := c.keep()
+	for c.first < c.next {
+		o := c.ring.at(c.first)
+		if o.data != nil {
+			if now-o.born <= keep {
+				break
+			}
+			c.stats.Dropped++
+		}
+		c.release(c.first)
+		c.first++
+	}
+	// What was never sent has no number yet: its receiver sees no gap.
+	if c.tooLate {
+		keep = c.latency
+	}
+	for c.queue.len() > 0 && now-c.queue.first().born > keep {
+		c.pool.put(c.queue.pop().data)
+		c.stats.Unsent++
+	}
+}
+
+// release gives a sent packet's buffer back.
+func (c *Caller) release(seq int64) {
+	o := c.ring.at(seq)
+	if o.data == nil {
+		return
+	}
+	if o.again {
+		c.wanted.n--
+	}
+	c.pool.put(o.data)
+	*o = outgoing{}
+}
+
+// inFlight is how many packets have been sent and neither acknowledged nor given up.
+func (c *Caller) inFlight() int64 { return c.next - c.first }
+
+// Backlog is how long the oldest packet that has not been sent has waited.
+func (c *Caller) Backlog(now time.Time) time.Duration {
+	if c.queue.len() == 0 {
+		return 0
+	}
+	return c.at(now) - c.queue.first().born
+}
+
+// Buffered is how many packets are not acknowledged, sent or not: libsrt's SRTO_SNDDATA.
+func (c *Caller) Buffered() int { return c.queue.len() + int(c.inFlight()) }
