@@ -1,4 +1,5 @@
-// Package srt is the receiving side of SRT: the listener's handshake and the connections it makes, as pure objects.
+// Package srt is SRT as pure objects: the listener's handshake and the receiving side of the connections it makes, and a Caller,
+// the sending side.
 //
 // It follows draft-sharabayko-srt-01 ("the draft") where that says enough, and libsrt where it does not. A Listener is
 // fed datagrams; it answers handshakes, hands out a Request for each caller that has proved its address, and owns the
@@ -37,5 +38,5 @@
 // Listener has Config.MaxBuffered bytes in all; pending requests, handshake responses and connections are bounded by Config.
 //
 // What it leaves to others: sockets, clocks and goroutines (srtlink), stream ids and who may publish (srtlink, bridge),
-// sending media (gosrt, in srtlink), parity (filter), SRTLA (srtla), libsrt's groups (not supported yet).
+// playing (gosrt, in srtlink), bitrates (adapt), parity (filter), SRTLA (srtla), libsrt's groups (not supported yet).
 package srt
