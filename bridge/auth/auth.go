@@ -147,12 +147,12 @@ func (g *Guard) Check(ctx context.Context, now time.Time, r Request) error {
 	if g.Open(r.Action) {
 		return nil
 	}
-	if !g.slow.ok(now, r.Peer) {
-		return deny(TooMany, "%d failures from %s within a minute", maxFailures, r.Peer)
+	if err := g.slow.known(now, &r); err != nil {
+		return err
 	}
 	err := g.ask(ctx, now, &r)
 	if err != nil {
-		g.slow.failed(now, r.Peer)
+		g.slow.failed(now, &r, err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,7 +37,7 @@ const (
 
 // New checks the settings and makes a Guard. Without any way in Config everybody may do everything.
 func New(cfg Config) (*Guard, error) {
-	g := &Guard{play: cfg.Play}
+	g := &Guard{play: cfg.Play, slow: limiter{seed: maphash.MakeSeed()}}
 	client := cfg.Client
 	if client == nil {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -1,27 +1,37 @@
 package auth
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 )
 
 const (
-	maxFailures   = 20          // a minute and address, then nothing is checked for the rest of it
+	maxFailures   = 20          // different guesses a minute and address, then nothing is checked for the rest of it
 	failureWindow = time.Minute // from the first failure
 	maxAddresses  = 4096        // remembered; more: the table is emptied, guessing is then slowed less
 	maxSeen       = 65536       // credentials remembered against replay
+	sameAnswer    = time.Second // the same guess again gets the same answer without a check: libsrt's callers repeat every 10 ms
 )
 
-// limiter counts failures by source address; IPv6 by /64, which is one subscriber.
+// limiter counts failures by source address; IPv6 by /64, which is one subscriber. One caller that repeats itself is one
+// guess, so that it does not lock out the others of its network.
 type limiter struct {
-	mu sync.Mutex
-	by map[netip.Addr]failures
+	mu   sync.Mutex
+	seed maphash.Seed
+	by   map[netip.Addr]*failures
 }
 
 type failures struct {
-	n     int
-	since time.Time
+	since   time.Time
+	guesses []guess // at most maxFailures
+}
+
+type guess struct {
+	hash uint64
+	at   time.Time
+	err  error
 }
 
 func source(a netip.Addr) netip.Addr {
@@ -34,26 +44,52 @@ func source(a netip.Addr) netip.Addr {
 	return a
 }
 
-func (l *limiter) ok(now time.Time, a netip.Addr) bool {
+// known returns the refusal of a guess that was made within sameAnswer, or of one too many; nil: check it.
+func (l *limiter) known(now time.Time, r *Request) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.by[source(a)]
-	return f.n < maxFailures || now.Sub(f.since) >= failureWindow
+	f := l.by[source(r.Peer)]
+	if f == nil || now.Sub(f.since) >= failureWindow {
+		return nil
+	}
+	h := l.hash(r)
+	for i := range f.guesses {
+		if g := &f.guesses[i]; g.hash == h && now.Sub(g.at) < sameAnswer {
+			return g.err
+		}
+	}
+	if len(f.guesses) == maxFailures {
+		return deny(TooMany, "%d different failures from %s within a minute", maxFailures, r.Peer)
+	}
+	return nil
 }
 
-func (l *limiter) failed(now time.Time, a netip.Addr) {
+func (l *limiter) hash(r *Request) uint64 {
+	return maphash.Comparable(l.seed, [5]string{r.Action.String(), r.Name, r.Suffix, r.Token, r.Query})
+}
+
+func (l *limiter) failed(now time.Time, r *Request, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.by == nil || len(l.by) >= maxAddresses {
-		l.by = map[netip.Addr]failures{}
+		l.by = map[netip.Addr]*failures{}
 	}
-	a = source(a)
+	a := source(r.Peer)
 	f := l.by[a]
-	if now.Sub(f.since) >= failureWindow {
-		f = failures{since: now}
+	if f == nil || now.Sub(f.since) >= failureWindow {
+		f = &failures{since: now}
+		l.by[a] = f
 	}
-	f.n++
-	l.by[a] = f
+	g := guess{l.hash(r), now, err}
+	for i := range f.guesses {
+		if f.guesses[i].hash == g.hash {
+			f.guesses[i] = g
+			return
+		}
+	}
+	if len(f.guesses) < maxFailures {
+		f.guesses = append(f.guesses, g)
+	}
 }
 
 // replay binds a credential with an id to the first address that used it, so that a copy is worth nothing elsewhere

@@ -40,7 +40,7 @@ var home = map[string][]string{
 	"github.com/asticode/go-astits":        {"none: an oracle in tests"},
 	"golang.org/x/sys":                     {"transport/udp", "bench/emu", "bench/run", "bridge/rtmpout", "bridge/tcp"},
 	"github.com/goccy/go-yaml":             {"bridge/config", "bench/netem/profile", "bench/run", "bench/profile"},
-	"github.com/go-jose/go-jose/v4":       {"bridge/auth"},
+	"github.com/go-jose/go-jose/v4":        {"bridge/auth"},
 	"gonum.org/v1/plot":                    {"bench/report"},
 }
 
