@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,9 @@ type Reader struct {
 
 	got   int
 	errno syscall.Errno
+	used  int                   // entries of msgs that the last call may have changed
 	call  func(fd uintptr) bool // made once, so that Read allocates nothing
+	look  func(fd uintptr)
 }
 
 // NewReader makes a reader of conn, which keeps its other methods.
@@ -38,7 +41,16 @@ func NewReader(conn *net.UDPConn) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("udp: reader: %w", err)
 	}
-	r := &Reader{raw: raw}
+	return newReader(raw), nil
+}
+
+func newReader(raw syscall.RawConn) *Reader {
+	r := &Reader{raw: raw, used: Batch}
+	for i := range r.msgs {
+		h := &r.msgs[i].hdr
+		h.Name, h.Iov, h.Control = (*byte)(unsafe.Pointer(&r.names[i])), &r.iovs[i], &r.oob[i][0]
+		h.SetIovlen(1)
+	}
 	r.call = func(fd uintptr) bool {
 		for {
 			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), Batch, unix.MSG_DONTWAIT, 0, 0)
@@ -52,20 +64,18 @@ func NewReader(conn *net.UDPConn) (*Reader, error) {
 			return true
 		}
 	}
-	return r, nil
+	r.look = func(fd uintptr) {
+		if !r.call(fd) {
+			r.errno = unix.EAGAIN
+		}
+	}
+	return r
 }
 
 // Read waits for datagrams and fills into with the first of them; datagram i is into[i][:Size(i)], cut off if it is longer.
 // It borrows into until then. n is at least 1 when err is nil.
 func (r *Reader) Read(into *[Batch][]byte) (n int, err error) {
-	for i := range r.msgs {
-		r.iovs[i].Base = &into[i][0]
-		r.iovs[i].SetLen(len(into[i]))
-		h := &r.msgs[i].hdr
-		*h = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&r.names[i])), Namelen: uint32(unsafe.Sizeof(r.names[i])), Iov: &r.iovs[i], Control: &r.oob[i][0]}
-		h.SetIovlen(1)
-		h.SetControllen(oobSize)
-	}
+	r.prepare(into)
 	for {
 		r.got, r.errno = 0, 0
 		if err := r.raw.Read(r.call); err != nil {
@@ -75,8 +85,39 @@ func (r *Reader) Read(into *[Batch][]byte) (n int, err error) {
 			return 0, os.NewSyscallError("recvmmsg", r.errno)
 		}
 		if r.got > 0 {
+			r.used = r.got
 			return r.got, nil
 		}
+	}
+}
+
+// ReadAfter sleeps for d and fills into with what has come by then, which may be nothing: n is 0. It minds no deadline.
+func (r *Reader) ReadAfter(d time.Duration, into *[Batch][]byte) (n int, err error) {
+	if d > 0 {
+		time.Sleep(d)
+	}
+	r.prepare(into)
+	r.got, r.errno = 0, 0
+	if err := r.raw.Control(r.look); err != nil {
+		return 0, err
+	}
+	r.used = max(r.got, 1)
+	if r.errno != 0 && r.errno != unix.EAGAIN {
+		return 0, os.NewSyscallError("recvmmsg", r.errno)
+	}
+	return r.got, nil
+}
+
+// prepare points at into, and sets up again what the last call has changed.
+func (r *Reader) prepare(into *[Batch][]byte) {
+	for i := range r.iovs {
+		r.iovs[i].Base = &into[i][0]
+		r.iovs[i].SetLen(len(into[i]))
+	}
+	for i := range r.used {
+		h := &r.msgs[i].hdr
+		h.Namelen = uint32(unsafe.Sizeof(r.names[i]))
+		h.SetControllen(oobSize)
 	}
 }
 

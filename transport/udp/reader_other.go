@@ -3,8 +3,11 @@
 package udp
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"time"
 )
 
 // Reader reads one datagram a call here. It belongs to one goroutine.
@@ -26,6 +29,17 @@ func (r *Reader) Read(into *[Batch][]byte) (n int, err error) {
 		return 0, err
 	}
 	return 1, nil
+}
+
+// ReadAfter waits up to d for a datagram; n is 0 when none has come.
+func (r *Reader) ReadAfter(d time.Duration, into *[Batch][]byte) (n int, err error) {
+	if err := r.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return 0, err
+	}
+	if n, err = r.Read(into); errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // Size is the length of datagram i.
