@@ -43,7 +43,7 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 
 // publishSRT carries one publisher from its socket to the hub.
 //
-// Goroutines: the caller's reads; another waits for the hub to end it.
+// Goroutines: the listener's parses and publishes; the caller's waits for the end; another waits for the hub to end it.
 func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, pub *hub.Publisher) error {
 	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
 	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
@@ -60,16 +60,10 @@ func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, p
 		}
 	}()
 	ts := ingest.NewTS(mpegts.Config{})
-	b := make([]byte, srtlink.MaxPayload)
-	var err error
-	for err == nil {
-		var n int
-		if n, err = conn.Read(b); err != nil {
-			break
-		}
-		ts.Write(time.Now(), b[:n])
-		err = drain(ts, pub)
-	}
+	err := conn.Deliver(func(now time.Time, payload []byte) error {
+		ts.Write(now, payload)
+		return drain(ts, pub)
+	})
 	ts.Flush()
 	_ = drain(ts, pub)
 	logEnd(log, ts.Stats(time.Now()), conn.Stats(), err)

@@ -62,7 +62,7 @@ type Conn struct {
 	ackedAt      time.Duration
 	confirmed    int64
 	sinceACK     int
-	light        bool
+	light, greet bool
 	heard, spoke time.Duration
 	kmResponse   []byte
 	scratch      []byte // a rebuilt header
@@ -162,7 +162,10 @@ func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
 		c.ackAt, c.light = forever, false
 	case User:
 		c.handleKM(h, body)
-	case Keepalive, Congestion, PeerError, ACK, NAK:
+	case Keepalive:
+		// Ours goes along, so that an idle connection wakes the loop once a period.
+		c.greet = now-c.spoke >= keepaliveEvery/2
+	case Congestion, PeerError, ACK, NAK:
 	default:
 		c.l.drop(DropUnknown)
 	}

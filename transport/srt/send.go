@@ -42,7 +42,8 @@ func (c *Conn) append(dst []byte, now time.Duration) ([]byte, bool) {
 		dst = c.header(dst, now, ACK, 0, 0)
 		return appendWords(dst, uint32(c.contiguous())&maxSeq), true
 	}
-	if now-c.spoke >= keepaliveEvery {
+	if c.greet || now-c.spoke >= keepaliveEvery {
+		c.greet = false
 		return c.control(dst, now, Keepalive, 0, 0, 0), true
 	}
 	return dst, false

@@ -27,8 +27,33 @@ type link interface {
 	stats() Stats
 }
 
+// deliverer is a link that can deliver without a reader of its own.
+type deliverer interface {
+	deliver(f func(now time.Time, payload []byte) error) error
+}
+
 // Read reads the payload of one packet; b should hold MaxPayload bytes.
 func (c *Conn) Read(b []byte) (int, error) { return c.link.Read(b) }
+
+// Deliver hands each payload to f when it is due, until the connection ends (io.EOF: the caller hung up) or f returns an error, and
+// returns which. f borrows the payload; now is when the loop woke up. On a connection of our listener f runs in the listener's
+// own goroutine, which spares waking a reader for every packet: half the CPU time of the listener. It must not wait for anything.
+// It is used in place of Read, from one goroutine, and f is not running any more when it returns.
+func (c *Conn) Deliver(f func(now time.Time, payload []byte) error) error {
+	if d, ok := c.link.(deliverer); ok {
+		return d.deliver(f)
+	}
+	b := make([]byte, MaxPayload)
+	for {
+		n, err := c.Read(b)
+		if err == nil {
+			err = f(time.Now(), b[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
 
 // Write sends b as packets. It takes a copy. A connection of our listener only receives.
 func (c *Conn) Write(b []byte) (int, error) { return c.link.Write(b) }

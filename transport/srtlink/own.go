@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -26,13 +25,15 @@ const (
 	// yieldWithin is how long a newer caller is kept waiting for that, before Admit decides; callers repeat themselves for 3 s.
 	yieldWithin = 700 * time.Millisecond
 	statsEvery  = 100 * time.Millisecond
+	// maxBatches are read before the connections are driven again.
+	maxBatches = 16
 )
 
 // ownListener drives transport/srt on one socket.
 type ownListener struct {
-	cfg    Config
-	conn   *net.UDPConn
-	reader *udp.Reader
+	cfg  Config
+	port udp.Port
+	over chan struct{} // closed when the loop has ended
 
 	// Owned by Serve's goroutine.
 	front *srtla.Front
@@ -50,9 +51,9 @@ type ownListener struct {
 
 // inbox takes what other goroutines want of the loop, and wakes it. It holds at most two entries a connection or request.
 type inbox struct {
-	mu    sync.Mutex // guards the rest
-	todo  []func(now time.Time)
-	woken bool
+	mu     sync.Mutex // guards the rest
+	todo   []func(now time.Time)
+	asleep bool // the loop waits for the socket, and is to be woken
 }
 
 func listenOwn(cfg Config) (*ownListener, error) {
@@ -62,12 +63,11 @@ func listenOwn(cfg Config) (*ownListener, error) {
 		return nil, err
 	}
 	conn := pc.(*net.UDPConn)
-	reader, err := udp.NewReader(conn)
-	if err != nil {
+	l := &ownListener{cfg: cfg, over: make(chan struct{}), from: newSources(conn), links: map[*srt.Conn]*ownLink{}}
+	if l.port, err = udp.OpenPort(conn); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	l := &ownListener{cfg: cfg, conn: conn, reader: reader, from: newSources(conn), links: map[*srt.Conn]*ownLink{}}
 	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns, MigrateClear: cfg.MigrateClear}
 	rand.Read(sc.Secret[:])
 	l.core = srt.NewListener(sc)
@@ -78,15 +78,17 @@ func listenOwn(cfg Config) (*ownListener, error) {
 }
 
 // Addr returns the address listened on.
-func (l *ownListener) Addr() net.Addr { return l.conn.LocalAddr() }
+func (l *ownListener) Addr() net.Addr { return l.port.LocalAddr() }
 
 // do runs f in the loop, soon.
 func (l *ownListener) do(f func(now time.Time)) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
 	l.inbox.todo = append(l.inbox.todo, f)
-	l.inbox.woken = true
-	_ = l.conn.SetReadDeadline(time.Unix(1, 0))
+	if l.inbox.asleep {
+		l.inbox.asleep = false
+		l.port.Wake()
+	}
 }
 
 // Serve admits callers until ctx ends, then closes every connection and waits for its function.
@@ -94,7 +96,7 @@ func (l *ownListener) do(f func(now time.Time)) {
 // Goroutines: the caller's owns the socket and every connection; one a connection and one an admission, all waited for.
 func (l *ownListener) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer func() { _ = l.conn.Close() }()
+	defer func() { _ = l.port.Close() }()
 	defer l.wg.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { l.do(func(time.Time) {}) })
@@ -103,29 +105,29 @@ func (l *ownListener) Serve(ctx context.Context) error {
 	for i := range into {
 		into[i] = make([]byte, 2048)
 	}
-	var lastPacket time.Time
-	now, n := time.Now(), 0
+	defer close(l.over)
+	var flow flow
+	now := time.Now()
 	for ctx.Err() == nil {
 		l.drive(ctx, now)
-		if n < udp.Batch && now.Sub(lastPacket) < 10*tick { // a full batch: more is waiting
-			time.Sleep(tick)
-		}
-		l.arm(time.Now())
+		var n int
 		var err error
-		n, err = l.reader.Read(&into)
+		if flow.dense(now) {
+			n, err = l.port.ReadAfter(tick, &into)
+		} else if d, ok := l.sleep(time.Now()); ok {
+			n, err = l.port.ReadBefore(d, &into)
+		}
 		now = time.Now() // the one clock read of this wake-up
+		for full := 0; err == nil && n > 0; {
+			flow.packets += n
+			l.take(now, &into, n)
+			if full++; n < udp.Batch || full == maxBatches {
+				break
+			}
+			n, err = l.port.ReadAfter(0, &into)
+		}
 		switch {
 		case err == nil:
-			lastPacket = now
-			for i := range n {
-				b := into[i][:min(l.reader.Size(i), len(into[i]))]
-				from := l.reader.From(i)
-				l.from.learn(from, b, l.reader.OOB(i))
-				if source, ok := l.front.In(now, from, b); ok {
-					l.core.HandleDatagram(now, source, b)
-				}
-			}
-		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, net.ErrClosed):
 			l.shut(now, err)
 			return fmt.Errorf("srt: read: %w", err)
@@ -133,7 +135,7 @@ func (l *ownListener) Serve(ctx context.Context) error {
 			// A peer that is gone shows as an error on some systems; it is no reason to stop.
 			time.Sleep(tick)
 		}
-		for _, f := range l.take() {
+		for _, f := range l.inboxed() {
 			f(now)
 		}
 	}
@@ -141,27 +143,52 @@ func (l *ownListener) Serve(ctx context.Context) error {
 	return nil
 }
 
-// arm sets the read deadline to when the connections want to be driven.
-func (l *ownListener) arm(now time.Time) {
-	next := l.core.NextTimeout()
-	l.inbox.mu.Lock()
-	defer l.inbox.mu.Unlock()
-	switch {
-	case l.inbox.woken:
-	case next.IsZero():
-		_ = l.conn.SetReadDeadline(time.Time{})
-	case next.Before(now.Add(tick / 2)):
-		_ = l.conn.SetReadDeadline(now.Add(tick / 2)) // one in the past would not read at all
-	default:
-		_ = l.conn.SetReadDeadline(next)
+// flow tells whether packets come so densely that a read each tick costs less than one for each packet.
+type flow struct {
+	since   time.Time
+	packets int
+	was     bool
+}
+
+func (f *flow) dense(now time.Time) bool {
+	if d := now.Sub(f.since); d >= 16*tick {
+		f.was = time.Duration(f.packets)*tick*2 >= d // every second tick brings one
+		f.since, f.packets = now, 0
+	}
+	return f.was
+}
+
+// take gives a batch to the core.
+func (l *ownListener) take(now time.Time, into *[udp.Batch][]byte, n int) {
+	for i := range n {
+		b := into[i][:min(l.port.Size(i), len(into[i]))]
+		from := l.port.From(i)
+		l.from.learn(from, b, l.port.OOB(i))
+		if source, ok := l.front.In(now, from, b); ok {
+			l.core.HandleDatagram(now, source, b)
+		}
 	}
 }
 
-func (l *ownListener) take() []func(time.Time) {
+// sleep is how long to wait for the socket, 0: without end; false: not at all, as something waits in the inbox.
+func (l *ownListener) sleep(now time.Time) (d time.Duration, ok bool) {
+	l.inbox.mu.Lock()
+	defer l.inbox.mu.Unlock()
+	if len(l.inbox.todo) > 0 {
+		return 0, false
+	}
+	l.inbox.asleep = true
+	if next := l.core.NextTimeout(); !next.IsZero() {
+		d = max(next.Sub(now), tick/2)
+	}
+	return d, true
+}
+
+func (l *ownListener) inboxed() []func(time.Time) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
 	todo := l.inbox.todo
-	l.inbox.todo, l.inbox.woken = nil, false
+	l.inbox.todo, l.inbox.asleep = nil, false
 	return todo
 }
 
@@ -207,13 +234,14 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 	for b, to, ok := l.front.AppendDatagram(l.out[:0]); ok; b, to, ok = l.front.AppendDatagram(l.out[:0]) {
 		l.write(b, to)
 	}
+	l.port.Flush()
 }
 
-// write sends one datagram: to a group of SRTLA links, to one or all of them. What the socket does not take is lost, as on the way.
+// write queues one datagram: to a group of SRTLA links, to one or all of them. What the socket does not take is lost, as on the way.
 func (l *ownListener) write(b []byte, to netip.AddrPort) {
 	l.out, l.to = b, l.front.Out(l.to[:0], to, b)
 	for _, a := range l.to {
-		l.from.send(l.conn, b, a)
+		l.port.Add(b, l.from.by[a], a)
 	}
 }
 
@@ -229,5 +257,6 @@ func (l *ownListener) shut(now time.Time, err error) {
 		}
 		link.end(c.Stats(), err)
 	}
+	l.port.Flush()
 	clear(l.links)
 }

@@ -177,3 +177,58 @@ func TestAnswersFromTheAddressThatWasCalled(t *testing.T) {
 		}
 	}
 }
+
+// Deliver hands over what came before it was called, then everything; what f returns ends it, and the caller is told.
+func TestDeliver(t *testing.T) {
+	for _, listener := range both {
+		enough := errors.New("enough")
+		result, got := make(chan error, 1), make(chan byte, 100)
+		wait := make(chan struct{})
+		l, err := Listen(Config{Addr: "127.0.0.1:0", Latency: 20 * time.Millisecond, Listener: listener, Admit: func(Request) (func(context.Context, *Conn), error) {
+			return func(_ context.Context, c *Conn) {
+				<-wait
+				result <- c.Deliver(func(_ time.Time, b []byte) error {
+					if b[0] == 'x' {
+						return enough
+					}
+					got <- b[0]
+					return nil
+				})
+			}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Serve(ctx) }()
+		c := dial(t, l.Addr().String(), "publish:live/a")
+		for _, b := range "abc" {
+			_, _ = c.Write([]byte{byte(b)})
+		}
+		time.Sleep(100 * time.Millisecond)
+		close(wait)
+		for _, want := range "\x47abc" {
+			select {
+			case b := <-got:
+				if b != byte(want) {
+					t.Errorf("%s: %q, want %q", listener, b, want)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("%s: %q did not come", listener, want)
+			}
+		}
+		_, _ = c.Write([]byte("x"))
+		if err := <-result; !errors.Is(err, enough) {
+			t.Errorf("%s: %v", listener, err)
+		}
+		if _, err := c.Read(make([]byte, MaxPayload)); err == nil {
+			t.Errorf("%s: the caller reads on", listener)
+		}
+		_ = c.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}

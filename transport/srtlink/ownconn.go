@@ -22,6 +22,9 @@ type ownLink struct {
 	conn *srt.Conn     // owned by the loop
 	done chan struct{} // its function has returned
 
+	serving sync.Mutex                                // held while sink runs; taken before mu
+	sink    func(now time.Time, payload []byte) error // nil: payloads go to filled
+
 	mu       sync.Mutex // guards what follows
 	more     sync.Cond
 	filled   []byte // payloads, each after its length in two bytes
@@ -32,6 +35,7 @@ type ownLink struct {
 	snapshot Stats
 	taken    time.Time
 	err      error
+	failed   error // of the sink
 
 	reading []byte // owned by the reader
 	spare   []byte
@@ -50,16 +54,23 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 		}
 		return false
 	}
+	sunk, failed := k.serve(c, now)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := len(k.filled)
-	for b, ok := c.PopPayload(now); ok; b, ok = c.PopPayload(now) {
-		if len(k.filled)+2+len(b) > maxUnread {
-			k.overrun++
-			continue
+	switch {
+	case failed != nil:
+		k.failed = failed
+		k.more.Signal()
+	case !sunk:
+		for b, ok := c.PopPayload(now); ok; b, ok = c.PopPayload(now) {
+			if len(k.filled)+2+len(b) > maxUnread {
+				k.overrun++
+				continue
+			}
+			k.filled = binary.BigEndian.AppendUint16(k.filled, uint16(len(b)))
+			k.filled = append(k.filled, b...)
 		}
-		k.filled = binary.BigEndian.AppendUint16(k.filled, uint16(len(b)))
-		k.filled = append(k.filled, b...)
 	}
 	if got := c.Received(); got != k.received {
 		k.received, k.heard = got, now
@@ -68,6 +79,82 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
 	}
 	return len(k.filled) > n
+}
+
+// serve hands what is due to the sink; false: there is none.
+func (k *ownLink) serve(c *srt.Conn, now time.Time) (sunk bool, err error) {
+	k.serving.Lock()
+	defer k.serving.Unlock()
+	if k.sink == nil {
+		return false, nil
+	}
+	for b, ok := c.PopPayload(now); ok; b, ok = c.PopPayload(now) {
+		if err == nil {
+			if err = k.sink(now, b); err != nil {
+				k.sink = drained
+			}
+		}
+	}
+	return true, err
+}
+
+// drained takes what comes after a sink has failed or has been taken away.
+func drained(time.Time, []byte) error { return nil }
+
+// deliver implements Conn.Deliver.
+func (k *ownLink) deliver(f func(now time.Time, payload []byte) error) error {
+	attached := make(chan struct{})
+	k.l.do(func(now time.Time) {
+		defer close(attached)
+		k.attach(now, f)
+	})
+	defer func() {
+		k.serving.Lock()
+		defer k.serving.Unlock()
+		k.sink = drained
+	}()
+	select {
+	case <-attached:
+	case <-k.l.over:
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.err == nil && k.failed == nil {
+		k.more.Wait()
+	}
+	switch {
+	case k.failed != nil:
+		return k.failed
+	case errors.Is(k.err, srt.ErrShutdown):
+		return io.EOF
+	}
+	return k.err
+}
+
+// attach gives a sink what has been filled, and from then on everything. It runs in the loop.
+func (k *ownLink) attach(now time.Time, f func(now time.Time, payload []byte) error) {
+	k.serving.Lock()
+	defer k.serving.Unlock()
+	if k.sink != nil {
+		return
+	}
+	k.sink = f
+	k.mu.Lock()
+	waiting := k.filled
+	k.filled = nil
+	k.mu.Unlock()
+	for len(waiting) > 0 {
+		n := int(binary.BigEndian.Uint16(waiting))
+		if err := f(now, waiting[2:2+n]); err != nil {
+			k.sink = drained
+			k.mu.Lock()
+			k.failed = err
+			k.more.Signal()
+			k.mu.Unlock()
+			return
+		}
+		waiting = waiting[2+n:]
+	}
 }
 
 // end says that no more comes.

@@ -41,13 +41,3 @@ func (s *sources) learn(from netip.AddrPort, b, oob []byte) {
 	_, src := udp.Meta(nil, oob)
 	s.by[from] = src
 }
-
-// send sends b from the address that to knows.
-func (s *sources) send(conn *net.UDPConn, b []byte, to netip.AddrPort) {
-	if src := s.by[to]; len(src) > 0 {
-		if _, _, err := conn.WriteMsgUDPAddrPort(b, src, to); err == nil {
-			return
-		}
-	}
-	_, _ = conn.WriteToUDPAddrPort(b, to)
-}
