@@ -132,8 +132,6 @@ func (s *stream) fill(now time.Time) {
 		}
 		s.counts.Held++
 		s.remember(f)
-		for _, sub := range s.subs {
-			sub.offer(f)
-		}
+		s.share(f, now)
 	})
 }

@@ -25,6 +25,8 @@ var (
 	ErrReplaced = errors.New("hub: replaced by a newer publisher of the same key")
 	ErrClosed   = errors.New("hub: closed")
 	ErrFull     = errors.New("hub: too many streams")
+
+	ErrSucceeded = errors.New("hub: another subscriber goes on from here")
 )
 
 // Config sets the bounds of a hub; zero values give the defaults named.
@@ -52,7 +54,8 @@ func (c *Config) defaults() {
 
 // Hub is the registry of streams. Its methods may be called from anywhere.
 type Hub struct {
-	cfg Config
+	cfg  Config
+	zero time.Time // of the clock that queues use
 
 	mu      sync.Mutex // guards what follows; never held together with a stream's lock
 	streams map[string]*stream
@@ -62,8 +65,12 @@ type Hub struct {
 // New makes an empty hub.
 func New(cfg Config) *Hub {
 	cfg.defaults()
-	return &Hub{cfg: cfg, streams: map[string]*stream{}}
+	return &Hub{cfg: cfg, zero: cfg.Now(), streams: map[string]*stream{}}
 }
+
+func (h *Hub) now() time.Duration { return h.sinceZero(h.cfg.Now()) }
+
+func (h *Hub) sinceZero(now time.Time) time.Duration { return now.Sub(h.zero) }
 
 // Publish makes the caller the publisher of name ("app/key"). ErrInUse: another one is there and was heard of
 // within Config.Idle.

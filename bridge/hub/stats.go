@@ -21,6 +21,7 @@ type SubscriberCounts struct {
 	Offered   uint64
 	Delivered uint64
 	Dropped   uint64 // because the queue was full, and up to the next key frame
+	Thinned   uint64 // of these, alone and because nothing referred to them
 	Gaps      uint64 // times the queue was full
 	Bytes     uint64 // payload bytes delivered
 }
@@ -52,6 +53,7 @@ type SubscriberStats struct {
 	Counts SubscriberCounts
 	Queued int           // frames
 	Lag    time.Duration // newest DTS of the stream minus the oldest queued
+	Age    time.Duration // how long the oldest queued has waited
 }
 
 func (s *stream) stats() StreamStats {
@@ -70,6 +72,9 @@ func (s *stream) stats() StreamStats {
 		}
 	}
 	for _, sub := range s.subs {
+		if sub.info.Seat {
+			continue
+		}
 		out.Subscribers = append(out.Subscribers, sub.statsLocked())
 	}
 	return out
@@ -79,6 +84,7 @@ func (s *Subscriber) statsLocked() SubscriberStats {
 	out := SubscriberStats{SubscriberInfo: s.info, Since: s.since, Counts: s.counts, Queued: len(s.queue) - s.head}
 	if out.Queued > 0 {
 		out.Lag = s.stream.time.last - s.queue[s.head].DTS
+		out.Age = s.stream.hub.now() - s.queue[s.head].at
 	}
 	return out
 }

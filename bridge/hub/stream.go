@@ -45,6 +45,8 @@ type stream struct {
 	lastKey   *media.Frame // newest key frame, what a held stream shows
 	needKey   bool         // a publisher is back and its first key frame is not here yet
 	counts    StreamCounts
+
+	successors int // subscribers whose Succeed is still to come
 }
 
 func newStream(h *Hub, name string) *stream { return &stream{hub: h, name: name} }
@@ -121,7 +123,7 @@ func (s *stream) end(cause error) {
 		s.drop(s.publisher, cause)
 	}
 	for _, sub := range s.subs {
-		sub.finish()
+		sub.finish(nil)
 	}
 	s.subs, s.gop, s.lastKey = nil, nil, nil
 	s.mu.Unlock()
@@ -163,10 +165,30 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 	if !s.settle(f) {
 		return nil
 	}
-	for _, sub := range s.subs {
-		sub.offer(f)
-	}
+	s.share(f, now)
 	return nil
+}
+
+// share offers a frame to every subscriber; mu is held.
+func (s *stream) share(f *media.Frame, now time.Time) {
+	at := s.hub.sinceZero(now)
+	if s.successors > 0 {
+		s.succeed(f)
+	}
+	for _, sub := range s.subs {
+		sub.offer(f, at)
+	}
+}
+
+// succeed ends those whose successors begin with f; mu is held.
+func (s *stream) succeed(f *media.Frame) {
+	for _, sub := range s.subs {
+		if old := sub.info.Succeed; old != nil && sub.started && (f.IsKeyVideo() || !sub.waitKey) {
+			sub.info.Succeed = nil
+			s.successors--
+			old.finish(ErrSucceeded)
+		}
+	}
 }
 
 // settle reports whether the stream is open to subscribers; the frame that opens it was delivered here.
@@ -262,8 +284,14 @@ func (s *stream) subscribe(info SubscriberInfo) (*Subscriber, error) {
 	if s.publisher == nil && !info.Wait && s.holdTimer == nil {
 		return nil, ErrNoStream
 	}
+	if info.Succeed != nil && info.Succeed.stream != s { // of a stream that has ended meanwhile
+		info.Succeed = nil
+	}
 	sub := &Subscriber{stream: s, info: info, since: now, wake: make(chan struct{}, 1)}
 	s.subs = append(s.subs, sub)
+	if info.Succeed != nil {
+		s.successors++
+	}
 	if s.settled {
 		sub.start()
 	}
@@ -273,10 +301,13 @@ func (s *stream) subscribe(info SubscriberInfo) (*Subscriber, error) {
 func (s *stream) leave(sub *Subscriber) {
 	s.mu.Lock()
 	s.subs = slices.DeleteFunc(s.subs, func(o *Subscriber) bool { return o == sub })
-	sub.finish()
+	sub.finish(nil)
 	sub.counts.Dropped += uint64(len(sub.queue) - sub.head)
-	clear(sub.queue)
-	sub.queue, sub.head = nil, 0
+	sub.queue, sub.head, sub.bytes, sub.burst = nil, 0, 0, 0
+	if sub.info.Succeed != nil {
+		sub.info.Succeed = nil
+		s.successors--
+	}
 	empty := len(s.subs) == 0 && s.publisher == nil
 	s.mu.Unlock()
 	if empty {

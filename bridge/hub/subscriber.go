@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
@@ -14,12 +13,24 @@ type SubscriberInfo struct {
 	Peer     string
 	Wait     bool // join before there is a publisher
 	NoCache  bool // begin at the next key frame, not with the newest GOP
+	Seat     bool // gets no frames: keeps the stream through its hold, and Read says when it is over
+
+	Lag     Lag         // how old what waits may become; zero: Config.QueueTime decides
+	Succeed *Subscriber // begin at the next key frame, right where that one, of the same stream, ends with ErrSucceeded
+}
+
+// Lag bounds how long frames wait in the queue of a subscriber that delivers fresh media or none, by class: what nothing refers to goes
+// first, then the rest of the GOP, sound last. Zero Skip turns it off; zero Thin and Fresh are half of Skip.
+type Lag struct {
+	Thin  time.Duration // the oldest waits longer: frames that no other refers to are left out
+	Skip  time.Duration // the oldest waits longer: what waits is dropped but for what is fresh, pictures up to a key frame
+	Fresh time.Duration // what waits no longer than this is fresh
 }
 
 // Subscriber reads one stream. Read is for one goroutine; Close may be called from anywhere.
 //
-// Its queue holds at most Config.QueueBytes and Config.QueueTime beyond the GOP it began with. When it is full
-// everything in it is dropped and reading goes on at the next key frame: whole GOPs are lost, never parts.
+// Its queue holds at most Config.QueueBytes beyond the GOP it began with, and of time Config.QueueTime or what its Lag says. When it is
+// full everything in it is dropped and reading goes on at the next key frame: whole GOPs are lost or their tails, never parts.
 type Subscriber struct {
 	stream *stream
 	info   SubscriberInfo
@@ -27,25 +38,26 @@ type Subscriber struct {
 	wake   chan struct{} // capacity 1: something changed
 
 	// Guarded by stream.mu.
-	queue   []*media.Frame
+	queue   []queued
 	head    int
 	bytes   int  // payload bytes queued beyond the first GOP
 	burst   int  // frames of the first GOP still queued
 	started bool // the track list is complete
-	waitKey bool // drop until the next key frame
+	waitKey bool // drop pictures until the next key frame
+	mute    bool // and sound too
+	stale   bool // the reader fell behind by Lag.Skip and has not had anything fresh yet
 	ended   bool
+	err     error // what Read says at the end; nil: io.EOF
 	counts  SubscriberCounts
 }
 
 // Read returns the next frame; it lends it (the frame is shared and immutable). io.EOF: the stream is over.
+// ErrSucceeded: the rest is another's (SubscriberInfo.Succeed).
 func (s *Subscriber) Read(ctx context.Context) (*media.Frame, error) {
 	for {
-		f, ended := s.pop()
-		if f != nil {
-			return f, nil
-		}
-		if ended {
-			return nil, io.EOF
+		f, err := s.pop()
+		if f != nil || err != nil {
+			return f, err
 		}
 		select {
 		case <-s.wake:
@@ -77,94 +89,3 @@ func (s *Subscriber) Stats() SubscriberStats {
 
 // Close leaves the stream. It may be called twice.
 func (s *Subscriber) Close() { s.stream.leave(s) }
-
-func (s *Subscriber) pop() (*media.Frame, bool) {
-	s.stream.mu.Lock()
-	defer s.stream.mu.Unlock()
-	if s.head == len(s.queue) {
-		return nil, s.ended
-	}
-	f := s.queue[s.head]
-	s.queue[s.head] = nil
-	s.head++
-	if s.burst > 0 {
-		s.burst--
-	} else {
-		s.bytes -= cost(f)
-	}
-	if s.head == len(s.queue) {
-		s.queue, s.head = s.queue[:0], 0
-	}
-	s.counts.Delivered++
-	s.counts.Bytes += uint64(len(f.Payload))
-	return f, false
-}
-
-// start begins delivery: with the cached GOP, or at the next key frame. stream.mu is held, as for all that follows.
-func (s *Subscriber) start() {
-	s.started = true
-	video, _ := s.stream.kinds()
-	cached := s.stream.gop
-	if s.info.NoCache || s.stream.gopBroken || len(cached) == 0 {
-		s.waitKey = video
-		return
-	}
-	s.queue = append(s.queue, cached...)
-	s.burst = len(cached)
-	s.counts.Offered += uint64(len(cached))
-	s.notify()
-}
-
-func (s *Subscriber) offer(f *media.Frame) {
-	if !s.started || s.ended {
-		return
-	}
-	s.counts.Offered++
-	if s.waitKey {
-		if !f.IsKeyVideo() {
-			s.counts.Dropped++
-			return
-		}
-		s.waitKey = false
-	}
-	if s.full(f) {
-		s.counts.Gaps++
-		s.counts.Dropped += uint64(len(s.queue) - s.head)
-		clear(s.queue)
-		s.queue, s.head, s.bytes, s.burst = s.queue[:0], 0, 0, 0
-		if video, _ := s.stream.kinds(); video && !f.IsKeyVideo() {
-			s.waitKey = true
-			s.counts.Dropped++
-			return
-		}
-	}
-	if s.head > 64 && s.head*2 > len(s.queue) {
-		n := copy(s.queue, s.queue[s.head:])
-		clear(s.queue[n:])
-		s.queue, s.head = s.queue[:n], 0
-	}
-	s.queue = append(s.queue, f)
-	s.bytes += cost(f)
-	s.notify()
-}
-
-func (s *Subscriber) full(f *media.Frame) bool {
-	first := s.head + s.burst
-	if first >= len(s.queue) {
-		return false
-	}
-	cfg := &s.stream.hub.cfg
-	return s.bytes+cost(f) > cfg.QueueBytes || f.DTS-s.queue[first].DTS > cfg.QueueTime
-}
-
-func (s *Subscriber) finish() {
-	s.ended = true
-	s.notify()
-}
-
-func (s *Subscriber) notify() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}

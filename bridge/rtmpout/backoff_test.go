@@ -20,17 +20,22 @@ func TestBackoffByCause(t *testing.T) {
 		want  time.Duration
 	}{
 		{"first failure: at once", CauseLost, 0, 0},
-		{"then 0.5 s", CauseRefused, 0, 500 * time.Millisecond},
-		{"doubled", CauseRefused, 29 * time.Second, time.Second},
-		{"doubled", CauseTimeout, 0, 2 * time.Second},
+		{"then 0.5 s", CauseLost, 0, 500 * time.Millisecond},
+		{"doubled", CauseUnreachable, 4 * time.Second, time.Second},
+		{"doubled", CauseProtocol, 0, 2 * time.Second},
 		{"doubled", CauseStalled, 0, 4 * time.Second},
-		{"doubled", CauseRefused, 0, 8 * time.Second},
-		{"at most 15 s", CauseRefused, 0, 15 * time.Second},
-		{"at most 15 s", CauseRefused, 0, 15 * time.Second},
-		{"30 s live forget it all", CauseLost, 30 * time.Second, 0},
+		{"doubled", CauseLost, 0, 8 * time.Second},
+		{"at most 15 s", CauseLost, 0, 15 * time.Second},
+		{"at most 15 s", CauseLost, 0, 15 * time.Second},
+		{"nobody listens, which may be a restart: soon", CauseRefused, 0, 100 * time.Millisecond},
+		{"nobody answers, for seconds: soon", CauseTimeout, 0, 250 * time.Millisecond},
+		{"5 s live forget it all", CauseLost, 5 * time.Second, 0},
 		{"again", CauseLost, 0, 500 * time.Millisecond},
-		{"the key is in use: a second", CauseBadName, 0, time.Second},
-		{"credentials: parked", CauseAuth, 0, time.Minute},
+		{"the key is in use: soon", CauseBadName, 0, 250 * time.Millisecond},
+		{"the key is in use: then later", CauseBadName, 0, 500 * time.Millisecond},
+		{"the key is in use: then every second", CauseBadName, 0, time.Second},
+		{"credentials: signed again at once", CauseAuth, 0, 0},
+		{"credentials: failed", CauseAuth, 0, time.Minute},
 		{"sent elsewhere: at once", CauseRedirect, 0, 0},
 		{"twice", CauseRedirect, 0, 0},
 		{"three times", CauseRedirect, 0, 0},
@@ -44,13 +49,27 @@ func TestBackoffByCause(t *testing.T) {
 	}
 	s = backoffState{}
 	for i := range 30 {
-		if got := s.next(&b, CauseBadName, 0, 0.5); got != time.Second {
+		if got := s.next(&b, CauseBadName, 0, 0.5); i >= 2 && got != time.Second {
 			t.Errorf("bad name %d: %v, want 1 s", i, got)
 		}
 	}
 	s.next(&b, CauseBadName, 0, 0.5)
 	if got := s.next(&b, CauseBadName, 0, 0.5); got != 500*time.Millisecond {
 		t.Errorf("after 31 bad names: %v, want the usual back-off", got)
+	}
+	s = backoffState{}
+	for i := range 100 {
+		if got := s.next(&b, CauseRefused, 0, 0.5); got != 100*time.Millisecond {
+			t.Fatalf("refused %d times: %v, want 100 ms for 10 s", i, got)
+		}
+	}
+	for _, want := range []time.Duration{0, 500 * time.Millisecond, time.Second} {
+		if got := s.next(&b, CauseRefused, 0, 0.5); got != want {
+			t.Errorf("refused for longer: %v, want %v", got, want)
+		}
+	}
+	if got := s.next(&b, CauseRefused, time.Second, 0.5); got != 100*time.Millisecond {
+		t.Errorf("refused after it was live: %v, want 100 ms", got)
 	}
 	s = backoffState{failures: 4}
 	if lo, hi := s.next(&b, CauseLost, 0, 0), (&backoffState{failures: 4}).next(&b, CauseLost, 0, 1); lo != 3200*time.Millisecond || hi != 4800*time.Millisecond {
@@ -71,7 +90,7 @@ func TestCauses(t *testing.T) {
 		{status(rtmp.CodePublishRejected, ""), CauseRejected},
 		{&rtmp.StatusError{Redirect: "rtmp://h/a"}, CauseRedirect},
 		{&movedError{}, CauseRedirect},
-		{fmt.Errorf("%w: x", errDial), CauseRefused},
+		{fmt.Errorf("%w: x", errDial), CauseUnreachable},
 		{fmt.Errorf("%w: x", errStalled), CauseStalled},
 		{fmt.Errorf("%w: x", rtmp.ErrProtocol), CauseProtocol},
 		{errors.New("anything"), CauseLost},

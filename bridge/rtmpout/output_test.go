@@ -149,7 +149,7 @@ func TestPushCarriesEveryFrameAndEndsCleanly(t *testing.T) {
 	for i := range n {
 		write(t, p, i, 100*i)
 		if i == 5 {
-			waitFor(t, "live", func() bool { return o.Stats().State == Live })
+			waitFor(t, "live", func() bool { return o.Stats().State == Publishing })
 		}
 	}
 	var first time.Duration
@@ -194,7 +194,7 @@ func TestReconnectsAndStartsAtAKeyFrame(t *testing.T) {
 	}
 	feed("live", func() bool { return frameCount(dst.hub) > 10 })
 	dst.stop()
-	feed("down", func() bool { return o.Stats().State != Live })
+	feed("down", func() bool { return o.Stats().State != Publishing })
 	again := newCDN(t, dst.addr, rtmpserver.Config{}, nil)
 	sub, err := again.hub.Subscribe("live/a", hub.SubscriberInfo{Wait: true})
 	if err != nil {
@@ -219,17 +219,17 @@ func TestBadNameIsPatient(t *testing.T) {
 	}
 	h := hub.New(hub.Config{})
 	defer h.Close()
-	o, _ := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + dst.addr + "/live/a"), Backoff: Backoff{BadName: 20 * time.Millisecond, Parked: time.Hour}})
+	o, _ := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + dst.addr + "/live/a"), Backoff: Backoff{BadName: 20 * time.Millisecond, Failed: time.Hour}})
 	p, _ := h.Publish("live/a", hub.PublisherInfo{})
 	for i := range 30 {
 		write(t, p, i, 50)
 	}
 	waitFor(t, "refused", func() bool { return o.Stats().EndedBy(CauseBadName) >= 3 })
 	ghost.Close(nil)
-	waitFor(t, "live", func() bool { return o.Stats().State == Live })
+	waitFor(t, "live", func() bool { return o.Stats().State == Publishing })
 }
 
-func TestUnauthorizedIsParked(t *testing.T) {
+func TestUnauthorizedIsSignedAgainThenFails(t *testing.T) {
 	dst := newCDN(t, "127.0.0.1:0", rtmpserver.Config{Authorize: func(context.Context, rtmpserver.Request) error { return rtmpserver.ErrUnauthorized }}, nil)
 	h := hub.New(hub.Config{})
 	defer h.Close()
@@ -238,8 +238,8 @@ func TestUnauthorizedIsParked(t *testing.T) {
 	for i := range 30 {
 		write(t, p, i, 50)
 	}
-	waitFor(t, "parked", func() bool { return o.Stats().State == Parked })
-	if st := o.Stats(); st.EndedBy(CauseAuth) != 1 || st.LastError == "" {
+	waitFor(t, "failed", func() bool { return o.Stats().State == Failed })
+	if st := o.Stats(); st.EndedBy(CauseAuth) != 2 || st.LastError == "" {
 		t.Errorf("stats = %+v", st)
 	}
 }
@@ -258,7 +258,7 @@ func TestADestinationThatNeverReads(t *testing.T) {
 	for i := range 5 {
 		write(t, p, i, 20_000)
 	}
-	waitFor(t, "both live", func() bool { return stalled.Stats().State == Live && healthy.Stats().State == Live })
+	waitFor(t, "both live", func() bool { return stalled.Stats().State == Publishing && healthy.Stats().State == Publishing })
 	deaf.Store(1)
 	const n = 500
 	for i := 5; i < n; i++ {
@@ -363,7 +363,7 @@ func TestPushOverTLS(t *testing.T) {
 		write(t, p, i, 30_000)
 	}
 	waitFor(t, "frames over TLS", func() bool { return frameCount(dst.hub) == 40 })
-	waitFor(t, "a certificate nobody vouches for", func() bool { return distrust.Stats().EndedBy(CauseRefused) >= 1 })
+	waitFor(t, "a certificate nobody vouches for", func() bool { return distrust.Stats().EndedBy(CauseUnreachable) >= 1 })
 	if name.Load() != "localhost" {
 		t.Errorf("SNI = %v", name.Load())
 	}

@@ -119,7 +119,7 @@ func pushClip(t *testing.T, frames []*media.Frame, url string, lead time.Duratio
 	}
 	for i, f := range frames {
 		if i == len(frames)/4 { // in the first GOP, which the cache has
-			waitFor(t, url+" live", func() bool { return o.Stats().State == Live })
+			waitFor(t, url+" live", func() bool { return o.Stats().State == Publishing })
 		}
 		g := *f
 		if err := p.WriteFrame(&g); err != nil {

@@ -8,6 +8,7 @@ package tcp
 import (
 	"crypto/tls"
 	"net"
+	"time"
 )
 
 // NotSentLowWater bounds what the kernel keeps that it has not sent yet: 128 KiB, 0.25 s of 4 Mbit/s.
@@ -27,6 +28,31 @@ func Live(c net.Conn, lowWater, sendBuffer int) error {
 		}
 	}
 	return setNotSentLowWater(t, lowWater)
+}
+
+// LowWater changes what Live set: the kernel takes no more once n bytes wait unsent.
+func LowWater(c net.Conn, n int) error {
+	if t := tcpOf(c); t != nil {
+		return setNotSentLowWater(t, n)
+	}
+	return nil
+}
+
+// GiveUpAfter makes the kernel end the connection when what was sent is not acknowledged, or the peer's window stays shut, for d
+// (RFC 5482; without it Linux tries for a quarter of an hour).
+func GiveUpAfter(c net.Conn, d time.Duration) error {
+	if t := tcpOf(c); t != nil {
+		return setUserTimeout(t, d)
+	}
+	return nil
+}
+
+// Acked returns the bytes of the connection's life that the peer has acknowledged; ok: the system says so.
+func Acked(c net.Conn) (n uint64, ok bool) {
+	if t := tcpOf(c); t != nil {
+		return acked(t)
+	}
+	return 0, false
 }
 
 // Reset closes c at once: what the kernel still holds is thrown away and the peer gets a RST.

@@ -2,8 +2,15 @@
 
 package tcp
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 func setNotSentLowWater(*net.TCPConn, int) error { return nil }
 
+func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
+
 func backlog(*net.TCPConn) int { return 0 }
+
+func acked(*net.TCPConn) (uint64, bool) { return 0, false }
