@@ -27,7 +27,7 @@ type Relay struct {
 	HTTP string
 
 	Key  []string // APP/KEY or APP/KEY=SECRET that may be published; empty: one is generated
-	Push []string // APP/KEY=rtmp://…
+	Push []string // APP/KEY=rtmp://…, APP/KEY=rtmp://…|rtmp://… with backups
 
 	QUICCert string // PEM files; empty: self-signed for this run
 	QUICKey  string
@@ -57,7 +57,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
-	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable")
+	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable; URL|URL|…: to the first that works")
 	s.List(&r.AuthSecret, "auth-secret", "`SECRET` of expiring tokens (see --token), repeatable: the next one and the one being replaced; env:NAME and file:PATH here and below")
 	s.List(&r.AuthJWTSecret, "auth-jwt-secret", "`SECRET` of JSON Web Tokens signed with HS256 to HS512, repeatable")
 	s.String(&r.AuthJWKS, "auth-jwks", "", "`FILE` or URL of the key set for JSON Web Tokens signed with RSA, ECDSA or Ed25519")
@@ -79,8 +79,8 @@ func (r *Relay) Bind(s *Set) {
 
 // Destination is one parsed --push.
 type Destination struct {
-	Name string // app/key
-	URL  string
+	Name string   // app/key
+	URLs []string // the first one that works is used
 }
 
 // Validate checks every field; the error names the field and the value, and wraps ErrUsage.
@@ -158,11 +158,14 @@ func (r *Relay) Destinations() ([]Destination, error) {
 		if err := ValidName(name); err != nil {
 			return nil, fmt.Errorf("%w: push: %w", ErrUsage, err)
 		}
-		u, err := url.Parse(to)
-		if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
-			return nil, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
+		d := Destination{Name: name, URLs: strings.Split(to, "|")}
+		for _, to := range d.URLs {
+			u, err := url.Parse(to)
+			if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
+				return nil, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
+			}
 		}
-		out = append(out, Destination{name, to})
+		out = append(out, d)
 	}
 	return out, nil
 }

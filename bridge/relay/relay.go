@@ -83,7 +83,11 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 		return nil, err
 	}
 	for _, d := range destinations {
-		out, err := rtmpout.New(rtmpout.Config{Hub: r.hub, Stream: d.Name, URL: rtmpout.Fixed(d.URL), Logger: log})
+		cfg := rtmpout.Config{Hub: r.hub, Stream: d.Name, URL: rtmpout.Fixed(d.URLs[0]), Logger: log}
+		for _, u := range d.URLs[1:] {
+			cfg.Backup = append(cfg.Backup, rtmpout.Fixed(u))
+		}
+		out, err := rtmpout.New(cfg)
 		if err != nil {
 			r.close()
 			return nil, fmt.Errorf("%w: push: %w", config.ErrUsage, err)
