@@ -14,7 +14,7 @@ import (
 // readSRT calls a listener. latency is in milliseconds, as with libsrt's tools.
 func readSRT(ctx context.Context, u *url.URL, emit func(*media.Frame)) error {
 	q := u.Query()
-	cfg := srtlink.DialConfig{StreamID: q.Get("streamid"), Passphrase: q.Get("passphrase")}
+	cfg := srtlink.DialConfig{StreamID: q.Get("streamid"), Passphrase: q.Get("passphrase"), Caller: srtlink.GoSRT}
 	if l := q.Get("latency"); l != "" {
 		ms, err := strconv.Atoi(l)
 		if err != nil || ms < 0 {

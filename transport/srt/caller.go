@@ -35,7 +35,7 @@ type CallerConfig struct {
 	Passphrase string        // empty: unencrypted
 	KeyLen     int           // of AES, bytes: 16, 24 or 32; 16
 	GCM        bool          // AES-GCM as of SRT 1.5.4 instead of AES-CTR
-	Filter     string        // packet filter to ask for, "fec,cols:10,rows:5…"
+	Filter     string        // packet filter to ask for, "fec,cols:10,rows:5…"; "fec": the listener's
 	Timeout    time.Duration // of the handshake; 3 s
 
 	// MaxBW is the most that is sent, with headers, resends and parity. 0: no limit, but bursts are spread out; Relative:
@@ -50,6 +50,9 @@ type CallerConfig struct {
 
 	MaxBuffered int // bytes of payloads; 16 MB
 }
+
+// anyFilter leaves the filter's shape to the listener.
+const anyFilter = "fec"
 
 // state of a Caller.
 type state uint8
@@ -148,7 +151,7 @@ func (c *CallerConfig) Validate() error {
 	case c.ResendShare < 0:
 		return bad("a negative share of resends")
 	}
-	if c.Filter != "" {
+	if c.Filter != "" && c.Filter != anyFilter {
 		if _, err := filter.Parse(c.Filter); err != nil {
 			return fmt.Errorf("%w: %w", ErrOptions, err)
 		}

@@ -207,3 +207,6 @@ func (c *Caller) Backlog(now time.Time) time.Duration {
 
 // Buffered is how many packets are not acknowledged, sent or not: libsrt's SRTO_SNDDATA.
 func (c *Caller) Buffered() int { return c.queue.len() + int(c.inFlight()) }
+
+// Silence is how long nothing has been heard of the peer.
+func (c *Caller) Silence(now time.Time) time.Duration { return c.at(now) - c.heard }

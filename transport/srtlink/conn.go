@@ -1,6 +1,7 @@
 package srtlink
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	srt "github.com/datarhei/gosrt"
+
+	"github.com/fairlead-live/fairlead/congestion"
 )
 
 // Conn is one SRT connection. Read is for one goroutine, Write for one; Close may be called twice and from anywhere.
@@ -81,9 +84,17 @@ type Stats struct {
 	Sent          uint64
 	SentBytes     uint64
 	Resent        uint64
+
+	// Of our caller only. SentBytes then counts SRT headers, resends and parity.
+	Parity  uint64        // packets
+	Filter  string        // packet filter agreed on
+	Unsent  uint64        // payloads dropped before they were sent: too late, or no room
+	GivenUp uint64        // packets not acknowledged in time
+	Unacked int           // packets not acknowledged yet, sent or not
+	Backlog time.Duration // how long the oldest packet that was not sent has waited
 }
 
-// Stats reads the counters. Those of a listener of ours are up to statsEvery old.
+// Stats reads the counters. Those of a listener or a caller of ours are up to statsEvery old.
 func (c *Conn) Stats() Stats { return c.link.stats() }
 
 // gosrtLink is a connection of gosrt.
@@ -110,31 +121,68 @@ type DialConfig struct {
 	Latency    time.Duration // asked of the receiver; DefaultLatency
 	Passphrase string
 	Timeout    time.Duration // to connect; 3 s
+	Caller     string        // Own, which only sends, or GoSRT, which can also receive; empty: Own
+
+	// Of Own only; see srt.CallerConfig.
+	KeyLen         int
+	GCM            bool
+	Filter         string
+	MaxBW, InputBW congestion.Bitrate
+	Overhead       int
+	ResendShare    float64
+}
+
+// Validate names the field that cannot work.
+func (c *DialConfig) Validate() error {
+	if c.Caller != "" && c.Caller != Own && c.Caller != GoSRT {
+		return fmt.Errorf("srt caller: %q is neither %q nor %q", c.Caller, Own, GoSRT)
+	}
+	core := c.caller()
+	return core.Validate()
 }
 
 // Dial calls an SRT listener at addr (host:port). The error wraps a *Rejection when the listener turned us away.
 func Dial(addr string, cfg DialConfig) (*Conn, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Latency = cmp.Or(cfg.Latency, DefaultLatency)
+	var k link
+	var err error
+	if cfg.Caller == GoSRT {
+		k, err = callGoSRT(addr, cfg)
+	} else {
+		k, err = callOwn(addr, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("srt: call %s: %w", addr, err)
+	}
+	return &Conn{link: k}, nil
+}
+
+func callGoSRT(addr string, cfg DialConfig) (link, error) {
 	sc := srt.DefaultConfig()
 	sc.StreamId = cfg.StreamID
 	sc.Passphrase = cfg.Passphrase
-	if cfg.Latency > 0 {
-		sc.ReceiverLatency, sc.PeerLatency = cfg.Latency, cfg.Latency
-	}
+	sc.ReceiverLatency, sc.PeerLatency = cfg.Latency, cfg.Latency
 	if cfg.Timeout > 0 {
 		sc.ConnectionTimeout = cfg.Timeout
 	}
 	conn, err := srt.Dial("srt", addr, sc)
-	if err != nil {
-		if code, ok := rejectionCode(err); ok {
-			err = &Rejection{Code: code, Reason: codeText(code)}
-		}
-		return nil, fmt.Errorf("srt: call %s: %w", addr, err)
+	if code, ok := rejectionCode(err); ok {
+		return nil, &Rejection{Code: code, Reason: codeText(code)}
 	}
-	return &Conn{link: gosrtLink{conn}}, nil
+	if err != nil {
+		return nil, err
+	}
+	return gosrtLink{conn}, nil
 }
 
 // rejectionCode reads the code out of gosrt's error, which prints it in base 32 and gives it no other way.
 func rejectionCode(err error) (uint32, bool) {
+	if err == nil {
+		return 0, false
+	}
 	_, s, ok := strings.Cut(err.Error(), "REJECT (")
 	if !ok {
 		return 0, false

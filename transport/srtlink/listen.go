@@ -1,5 +1,5 @@
-// Package srtlink carries MPEG-TS over SRT: a listener for publishers (transport/srt and a socket, or gosrt's) and a
-// caller on gosrt.
+// Package srtlink carries MPEG-TS over SRT: a listener for publishers and a caller that publishes (transport/srt and a socket,
+// or gosrt's), and a caller that plays, on gosrt.
 //
 // Our listener takes SRTLA (several links below one SRT connection) on the same port.
 //
@@ -28,7 +28,7 @@ const (
 	MaxPayload = 1456
 )
 
-// Implementations of the listener.
+// Implementations of the listener and of the caller.
 const (
 	Own   = "own"
 	GoSRT = "gosrt"

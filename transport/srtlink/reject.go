@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
 // Rejection is why a caller is turned away, and the code it reads in the handshake response.
@@ -31,6 +33,8 @@ const (
 	CodeInternal     = 2500
 )
 
+const turnedAway = "turned away"
+
 // codeText says in words what a listener meant.
 func codeText(code uint32) string {
 	switch code {
@@ -51,7 +55,15 @@ func codeText(code uint32) string {
 	case CodeConflict:
 		return "the key is in use"
 	}
-	return "turned away"
+	return turnedAway
+}
+
+// refusal is codeText, or what the protocol's own codes mean.
+func refusal(code srt.RejectCode) string {
+	if s := codeText(uint32(code)); s != turnedAway || code >= 2000 {
+		return s
+	}
+	return code.String()
 }
 
 // quietFor is how long the log says the same thing of the same host once: callers of libsrt try again every 10 ms.

@@ -1,0 +1,119 @@
+package srtlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/transport/srt"
+)
+
+// Our caller to libsrt's listener, through 8 % of loss each way: clear, encrypted, with parity in every layout and arq mode.
+func TestCallLibsrt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	slt := need.Program(t, "srt-live-transmit")
+	const packets, pass = 300, "sixteen letters!"
+	const all = packets - 2 // a loaded machine may be late
+	for _, c := range []struct {
+		options string // of the listener
+		cfg     DialConfig
+		filter  string // agreed on
+		least   int
+		resends bool
+	}{
+		{"latency=300", DialConfig{StreamID: "publish:live/x"}, "", all, true},
+		{"latency=20&passphrase=" + pass, DialConfig{Latency: 300 * time.Millisecond, Passphrase: pass, KeyLen: 32}, "", all, true},
+		{"latency=300", DialConfig{Filter: "fec,cols:5,rows:5,layout:even,arq:always"}, "fec,arq:always,cols:5,layout:even,rows:5", all, true},
+		{"latency=300&packetfilter=fec,cols:6,rows:4", DialConfig{Filter: "fec"}, "fec,arq:onreq,cols:6,layout:staircase,rows:4", all, false},
+		{"latency=300&passphrase=" + pass, DialConfig{Filter: "fec,cols:5,rows:4,arq:never", Passphrase: pass}, "fec,arq:never,cols:5,layout:staircase,rows:4", packets * 96 / 100, false},
+		{"latency=300", DialConfig{Filter: "fec,cols:8,rows:-4,arq:never"}, "fec,arq:never,cols:8,layout:staircase,rows:-4", packets * 90 / 100, false},
+		{"latency=300", DialConfig{Filter: "fec,cols:5,arq:onreq"}, "fec,arq:onreq,cols:5,layout:staircase,rows:1", all - 2, true},
+	} {
+		t.Run(c.options+" "+c.cfg.Filter, func(t *testing.T) {
+			t.Parallel()
+			in, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			port := freePort(t)
+			cmd := exec.Command(slt, "-q", fmt.Sprintf("srt://127.0.0.1:%d?mode=listener&%s", port, c.options), "udp://"+in.LocalAddr().String())
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			}()
+			path := newLossyPath(t, fmt.Sprintf("127.0.0.1:%d", port), 15*time.Millisecond, 0.08)
+			var conn *Conn
+			for end := time.Now().Add(5 * time.Second); ; {
+				if conn, err = Dial(path.addr(), c.cfg); err == nil {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatal(err)
+				}
+			}
+			defer conn.Close()
+			got := make(chan int)
+			go func() {
+				seen := map[uint32]bool{}
+				b := make([]byte, 2048)
+				for {
+					n, err := in.Read(b)
+					if err != nil {
+						break
+					}
+					if i := binary.BigEndian.Uint32(b); n == 1316 && i < packets {
+						seen[i] = true
+					}
+				}
+				got <- len(seen)
+			}()
+			b := make([]byte, 1316)
+			for i := range packets + 30 { // the last ones so that a loss at the end shows
+				binary.BigEndian.PutUint32(b, uint32(i))
+				if _, err := conn.Write(b); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Millisecond)
+			}
+			time.Sleep(400 * time.Millisecond)
+			s := conn.Stats()
+			_ = in.Close()
+			n := <-got
+			t.Logf("%d of %d, %d datagrams lost, %+v", n, packets, path.lost.Load(), s)
+			if n < c.least || c.resends && s.Resent == 0 || !c.resends && c.cfg.Filter != "fec" && s.Resent > 0 || s.Filter != c.filter || s.Latency != 300*time.Millisecond {
+				t.Errorf("%d of %d came through, want ≥ %d; filter %q, want %q", n, packets, c.least, s.Filter, c.filter)
+			}
+		})
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+func TestCallRefused(t *testing.T) {
+	if _, err := Dial("127.0.0.1:1", DialConfig{Filter: "fec,cols:1"}); !errors.Is(err, srt.ErrOptions) {
+		t.Errorf("got %v, want %v", err, srt.ErrOptions)
+	}
+	began := time.Now()
+	if _, err := Dial(fmt.Sprintf("127.0.0.1:%d", freePort(t)), DialConfig{Timeout: 100 * time.Millisecond}); !errors.Is(err, srt.ErrNobody) {
+		t.Errorf("got %v after %v, want %v", err, time.Since(began), srt.ErrNobody)
+	}
+}
