@@ -42,6 +42,8 @@ type Config struct {
 	Source  func() (*media.Frame, error) // instead of Input: frames until io.EOF; they are sent in real time
 	Logger  *slog.Logger                 // nil: silent
 	Agent   string                       // what we call ourselves
+
+	SRTCaller string // srtlink.Own or GoSRT, kept for comparison; empty: Own
 }
 
 // Push is one input on its way to its outputs.

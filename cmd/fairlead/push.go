@@ -29,7 +29,7 @@ INPUT  FILE                   MPEG-TS, FLV or MP4, in real time; with --loop aga
        srt://:PORT            wait for a local encoder over SRT (latency=120ms, passphrase=…)
        udp://:PORT            MPEG-TS over UDP
 URL    fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…   a fairlead relay, over QUIC
-       srt://HOST:PORT?streamid=…&latency=300ms&passphrase=…        an SRT listener
+       srt://HOST:PORT?streamid=…&latency=300ms&passphrase=…        an SRT listener (packetfilter=…, maxbw=6M …)
        rtmp(s)://HOST/APP/KEY                                       an RTMP server
 
 Exit codes: 0 the input has ended and everything is sent, or Ctrl-C; 1 something else failed; 2 wrong words;
@@ -41,6 +41,7 @@ func runPush(ctx context.Context, e env) error {
 	set := config.NewSet("push")
 	set.Bool(&cfg.Loop, "loop", false, "a file again and again")
 	set.Duration(&cfg.Connect, "connect", 10*time.Second, "how long to try to reach a destination at first")
+	set.String(&cfg.SRTCaller, "srt-caller", "own", "`WHO` speaks SRT to srt:// destinations: own, or gosrt, which is kept for comparison")
 	set.String(&stats, "stats", "", "`json`: a line of JSON a second for each destination on standard output")
 	set.String(&level, "log", "warn", "log `LEVEL`: debug, info, warn or error")
 	rest, err := parse(e, set, pushHelp)
@@ -49,6 +50,9 @@ func runPush(ctx context.Context, e env) error {
 	}
 	if len(rest) < 2 {
 		return fmt.Errorf("%w: fairlead push INPUT URL [URL…]; fairlead push --help says more", config.ErrUsage)
+	}
+	if cfg.SRTCaller != "own" && cfg.SRTCaller != "gosrt" {
+		return fmt.Errorf("%w: srt-caller: %q is neither own nor gosrt", config.ErrUsage, cfg.SRTCaller)
 	}
 	if stats != "" && stats != "json" {
 		return fmt.Errorf("%w: stats: %q is not json", config.ErrUsage, stats)

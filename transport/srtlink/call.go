@@ -1,7 +1,6 @@
 package srtlink
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/binary"
@@ -145,7 +144,8 @@ func (k *call) report(now time.Time) bool {
 	err := k.core.Err()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err != nil || now.Sub(k.taken) >= statsEvery {
+	up := !k.isUp && (k.core.Connected() || err != nil)
+	if up || err != nil || now.Sub(k.taken) >= statsEvery {
 		k.taken = now
 		s := k.core.Stats()
 		k.snapshot = callStats(&s, k.core.Backlog(now), k.overrun)
@@ -153,7 +153,7 @@ func (k *call) report(now time.Time) bool {
 	if err != nil && k.err == nil {
 		k.err = err
 	}
-	if !k.isUp && (k.core.Connected() || err != nil) {
+	if up {
 		k.isUp = true
 		close(k.up)
 	}
@@ -195,7 +195,7 @@ func (k *call) move(now time.Time) {
 		return
 	}
 	old := k.socket()
-	if bytes.Equal(fresh.LocalAddr().(*net.UDPAddr).IP, old.LocalAddr().(*net.UDPAddr).IP) {
+	if fresh.LocalAddr().(*net.UDPAddr).IP.Equal(old.LocalAddr().(*net.UDPAddr).IP) {
 		_ = fresh.Close()
 		return
 	}
