@@ -17,6 +17,7 @@ const (
 	DefaultQUIC = ":4433"
 	DefaultRTMP = ":1935"
 	DefaultHTTP = ":8080"
+	DefaultAPI  = "127.0.0.1:9997"
 )
 
 // Relay is what `fairlead relay` is set up with.
@@ -25,6 +26,9 @@ type Relay struct {
 	QUIC string
 	RTMP string
 	HTTP string
+	API  string
+
+	APIToken string // empty: the API answers requests to a loopback name only
 
 	Key  []string // APP/KEY or APP/KEY=SECRET that may be published; empty: one is generated
 	Push []string // APP/KEY=rtmp://…, APP/KEY=rtmp://…|rtmp://… with backups
@@ -56,6 +60,8 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.QUIC, "quic", DefaultQUIC, "QUIC listen `ADDR` (UDP) for fairlead push; empty turns it off")
 	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
+	s.String(&r.API, "api", DefaultAPI, "API listen `ADDR` (state, metrics, the page); empty turns it off")
+	s.String(&r.APIToken, "api-token", "", "`SECRET` the API asks for; without it, only requests to localhost are answered; env:NAME and file:PATH")
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable; URL|URL|…: to the first that works")
 	s.List(&r.AuthSecret, "auth-secret", "`SECRET` of expiring tokens (see --token), repeatable: the next one and the one being replaced; env:NAME and file:PATH here and below")
@@ -85,13 +91,16 @@ type Destination struct {
 
 // Validate checks every field; the error names the field and the value, and wraps ErrUsage.
 func (r *Relay) Validate() error {
-	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"quic", r.QUIC}, {"rtmp", r.RTMP}, {"http", r.HTTP}} {
+	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"quic", r.QUIC}, {"rtmp", r.RTMP}, {"http", r.HTTP}, {"api", r.API}} {
 		if a.addr == "" {
 			continue
 		}
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			return fmt.Errorf("%w: %s: %q is not HOST:PORT or :PORT", ErrUsage, a.word, a.addr)
 		}
+	}
+	if err := r.checkAPI(); err != nil {
+		return err
 	}
 	for _, k := range r.Key {
 		name, _, _ := strings.Cut(k, "=")
@@ -130,6 +139,21 @@ func (r *Relay) Validate() error {
 	case "debug", "info", "warn", "error":
 	default:
 		return fmt.Errorf("%w: log: %q is not debug, info, warn or error", ErrUsage, r.Log)
+	}
+	return nil
+}
+
+// checkAPI keeps the API from being open to others.
+func (r *Relay) checkAPI() error {
+	if r.APIToken != "" {
+		if n := len(r.APIToken); n < 8 {
+			return fmt.Errorf("%w: api-token: %d characters; at least 8", ErrUsage, n)
+		}
+		return nil
+	}
+	host, _, _ := net.SplitHostPort(r.API)
+	if ip := net.ParseIP(host); r.API != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%w: api: %s can be reached by others; set api-token, or listen on 127.0.0.1", ErrUsage, r.API)
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 
+	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
@@ -29,7 +31,10 @@ func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
 	}
 	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
 	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
-	return &quicSink{pub: pub, log: log}, nil
+	sink := &quicSink{pub: pub, log: log}
+	sink.seen.Store(&api.Link{Latency: req.Latency})
+	sink.unlink = r.links.add(req.Name, func() api.Link { return *sink.seen.Load() })
+	return sink, nil
 }
 
 // quicSink carries one publisher's session to the hub. It is owned by the session's goroutine.
@@ -37,6 +42,16 @@ type quicSink struct {
 	pub *hub.Publisher
 	log *slog.Logger
 	in  ingest.Uplink
+
+	seen   atomic.Pointer[api.Link] // once a second
+	unlink func()
+}
+
+// Observe keeps what the API shows.
+func (s *quicSink) Observe(now quiclink.End) {
+	l := quicLink(&now)
+	l.Latency = s.seen.Load().Latency
+	s.seen.Store(&l)
 }
 
 func (s *quicSink) Tracks(tracks []wire.Track) { s.in.Tracks(tracks) }
@@ -59,6 +74,7 @@ func (s *quicSink) Done() <-chan struct{} { return s.pub.Done() }
 
 // Close says why a publisher ended and what became of all it sent.
 func (s *quicSink) Close(end quiclink.End) {
+	s.unlink()
 	s.in.Flush()
 	_ = s.drain()
 	s.pub.Close(end.Err)

@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/httpflv"
@@ -46,8 +47,12 @@ type Relay struct {
 	rtmp      net.Listener
 	rtmpd     *rtmpserver.Server
 	http      net.Listener
-	outputs   []*rtmpout.Output
-	ready     atomic.Bool
+	api       net.Listener
+	links     links
+
+	destinations []config.Destination // of outputs, one each
+	outputs      []*rtmpout.Output
+	ready        atomic.Bool
 }
 
 // Open checks the configuration and opens every listener. The error says which address of which protocol failed.
@@ -93,6 +98,7 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 			return nil, fmt.Errorf("%w: push: %w", config.ErrUsage, err)
 		}
 		r.outputs = append(r.outputs, out)
+		r.destinations = append(r.destinations, d)
 	}
 	return r, nil
 }
@@ -133,6 +139,11 @@ func (r *Relay) listen() error {
 			return explain("http", r.cfg.HTTP, err)
 		}
 	}
+	if r.cfg.API != "" {
+		if r.api, err = net.Listen("tcp", r.cfg.API); err != nil {
+			return explain("api", r.cfg.API, err)
+		}
+	}
 	return nil
 }
 
@@ -151,6 +162,9 @@ func explain(word, addr string, err error) error {
 func (r *Relay) close() {
 	if r.http != nil {
 		_ = r.http.Close()
+	}
+	if r.api != nil {
+		_ = r.api.Close()
 	}
 	if r.rtmp != nil {
 		_ = r.rtmp.Close()
@@ -192,6 +206,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	if r.http != nil {
 		serve("http", r.serveHTTP)
 	}
+	if r.api != nil {
+		a := api.New(api.Config{Source: operator{r}, Token: r.cfg.APIToken, Logger: r.log})
+		serve("api", a.Run)
+		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, a) })
+	}
 	for _, out := range r.outputs {
 		serve("push", out.Run)
 	}
@@ -218,8 +237,13 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 		ok(w, req)
 	})
 	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
+	return r.serve(ctx, r.http, mux)
+}
+
+// serve answers HTTP requests until ctx ends; connections get 2 s to end by themselves.
+func (r *Relay) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
-		Handler:           mux,
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -235,7 +259,7 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 			_ = srv.Close()
 		}
 	})
-	err := srv.Serve(r.http)
+	err := srv.Serve(l)
 	if !stop() {
 		<-done
 	}

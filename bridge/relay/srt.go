@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
@@ -47,6 +48,7 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, pub *hub.Publisher) error {
 	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
 	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
+	defer r.links.add(name, func() api.Link { return srtLink(conn.Stats()) })()
 	ended := make(chan struct{})
 	defer func() { <-ended }()
 	stop := make(chan struct{})

@@ -116,6 +116,11 @@ func (s *receiving) run(ctx context.Context) End {
 	s.stream.CancelRead(0)
 	s.stream.CancelWrite(0)
 	wg.Wait()
+	return s.end(err)
+}
+
+// end says how the session stands: its last word, and what an Observer is told before.
+func (s *receiving) end(err error) End {
 	st := s.rx.Stats()
 	if s.theirs.Sent > 0 {
 		st = transport.Combine(s.theirs, st)
@@ -160,6 +165,9 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 			err = s.handleControl(m)
 		case <-tick.C:
 			s.sendStats()
+			if o, ok := s.sink.(Observer); ok {
+				o.Observe(s.end(nil))
+			}
 		case <-s.sink.Done():
 			return errEnded
 		case <-ctx.Done():

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed" // openapi.yaml
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// Config sets up a Server.
+type Config struct {
+	Source Source
+	Token  string       // what a request must bring; empty: only requests to a loopback name
+	Logger *slog.Logger // nil: silent
+}
+
+// Server answers the operator. Run keeps its rates up to date.
+type Server struct {
+	cfg     Config
+	token   [sha256.Size]byte
+	mux     *http.ServeMux
+	rates   rates
+	started time.Time
+	metrics http.Handler
+}
+
+// New makes a server.
+func New(cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, token: sha256.Sum256([]byte(cfg.Token)), mux: http.NewServeMux(), started: time.Now()}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
+	s.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	for pattern, h := range s.patterns() {
+		s.mux.HandleFunc(pattern, h)
+	}
+	return s
+}
+
+// patterns is every path and its handler.
+func (s *Server) patterns() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /v1/streams":                          s.getStreams,
+		"GET /v1/streams/{app}/{key}":              s.getStream,
+		"GET /v1/streams/{app}/{key}/players":      s.getPlayers,
+		"DELETE /v1/streams/{app}/{key}/publisher": s.kick,
+		"GET /v1/outputs":                          s.getOutputs,
+		"GET /v1/version":                          s.getVersion,
+		"GET /v1/openapi.yaml":                     s.getOpenAPI,
+		"GET /stats":                               s.getSLS,
+		"GET /v3/paths/list":                       s.getPaths,
+		"GET /v3/paths/get/{name...}":              s.getPath,
+		"GET /v3/srtconns/get/{name...}":           s.getSRTConn,
+		"GET /metrics":                             s.metrics.ServeHTTP,
+		"GET /stat":                                s.getNginx,
+		"GET /debug/pprof/":                        pprof.Index,
+		"GET /debug/pprof/profile":                 pprof.Profile,
+		"GET /debug/pprof/trace":                   pprof.Trace,
+	}
+}
+
+// Run measures rates until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		s.rates.sample(time.Now(), s.cfg.Source.Streams())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if !s.allowed(w, r) {
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// allowed answers with a refusal and returns false, or returns true.
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
+	// A browser says where a request that changes something comes from.
+	if o := r.Header.Get("Origin"); o != "" && !sameOrigin(o, r.Host) || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		refuse(w, http.StatusForbidden, "other origins are not served")
+		return false
+	}
+	if s.cfg.Token == "" {
+		if !loopback(r.Host) {
+			refuse(w, http.StatusForbidden, "without an api-token only localhost is answered; ask for http://127.0.0.1 or set one")
+			return false
+		}
+		return true
+	}
+	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if _, password, ok := r.BasicAuth(); ok {
+		given = password
+	}
+	if given == "" {
+		given = r.URL.Query().Get("token")
+	}
+	sum := sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+		w.Header().Set("WWW-Authenticate", `Basic realm="fairlead", charset="UTF-8"`)
+		refuse(w, http.StatusUnauthorized, "this needs the api-token")
+		s.cfg.Logger.Debug("api: refused", "peer", r.RemoteAddr, "path", r.URL.Path)
+		return false
+	}
+	return true
+}
+
+func sameOrigin(origin, host string) bool {
+	_, at, _ := strings.Cut(origin, "://")
+	return at == host
+}
+
+// loopback says whether a Host header names this machine to itself.
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// refuse answers with an error as JSON.
+func refuse(w http.ResponseWriter, status int, why string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": why})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
+}
+
+// failed answers with what an error of the source means.
+func failed(w http.ResponseWriter, err error) {
+	if errors.Is(err, ErrNotFound) {
+		refuse(w, http.StatusNotFound, err.Error())
+		return
+	}
+	refuse(w, http.StatusConflict, err.Error())
+}
+
+func (s *Server) uptime() float64 { return time.Since(s.started).Seconds() }
+
+func (s *Server) getVersion(w http.ResponseWriter, _ *http.Request) {
+	v := map[string]any{"name": "fairlead", "uptime_s": int(s.uptime())}
+	if b, ok := debug.ReadBuildInfo(); ok {
+		v["version"], v["go"] = b.Main.Version, b.GoVersion
+	}
+	answer(w, v)
+}
+
+func (s *Server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(openAPI)
+}

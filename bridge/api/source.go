@@ -1,0 +1,40 @@
+package api
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/rtmpout"
+)
+
+// ErrNotFound is returned by a Source that knows no such stream or output.
+var ErrNotFound = errors.New("api: not found")
+
+// Link is what the relay knows of a publisher's way to it. Counters are totals of the connection, in packets.
+type Link struct {
+	RTT           time.Duration
+	Latency       time.Duration // agreed
+	Received      uint64
+	ReceivedBytes uint64
+	Lost          uint64 // found missing at first
+	Retransmitted uint64 // repaired by sending again
+	Repaired      uint64 // repaired by FEC
+	Dropped       uint64 // never came, or too late: holes in the stream
+	Belated       uint64 // of these, came too late
+}
+
+// Source is the relay. Its methods are for concurrent use and return snapshots.
+type Source interface {
+	Streams() []hub.StreamStats
+	Outputs() []OutputStats
+	Link(stream string) (Link, bool) // false: RTMP, or nobody publishes
+	Kick(stream string) error
+}
+
+// OutputStats is a destination.
+type OutputStats struct {
+	ID     string
+	Stream string
+	rtmpout.Stats
+}

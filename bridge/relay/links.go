@@ -1,0 +1,91 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
+	"github.com/fairlead-live/fairlead/bridge/api"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+// links is what is known of every publisher's way here.
+type links struct {
+	mu sync.Mutex
+	by map[string]*link
+}
+
+// link is asked for a snapshot from the API's goroutines.
+type link struct{ read func() api.Link }
+
+// add makes a stream's link known until the function it returns is called.
+func (l *links) add(stream string, read func() api.Link) (remove func()) {
+	k := &link{read}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by == nil {
+		l.by = map[string]*link{}
+	}
+	l.by[stream] = k
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.by[stream] == k { // else somebody else publishes now
+			delete(l.by, stream)
+		}
+	}
+}
+
+// Link returns what is known of the way a stream comes; false: over RTMP, or not at all.
+func (r *Relay) Link(stream string) (api.Link, bool) {
+	r.links.mu.Lock()
+	k := r.links.by[stream]
+	r.links.mu.Unlock()
+	if k == nil {
+		return api.Link{}, false
+	}
+	return k.read(), true
+}
+
+func srtLink(st srtlink.Stats) api.Link {
+	return api.Link{
+		RTT: st.RTT, Latency: st.Latency, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
+		Dropped: st.Dropped, Belated: st.Belated,
+	}
+}
+
+func quicLink(end *quiclink.End) api.Link {
+	st := &end.Stats
+	return api.Link{
+		RTT: end.RTT, Received: st.Delivered + st.Recovered + st.Late, ReceivedBytes: st.BytesReceived, Lost: st.Recovered + st.Late + st.Lost,
+		Retransmitted: st.RecoveredByResend, Repaired: st.RecoveredByRepair, Dropped: st.Late + st.Lost, Belated: st.Late,
+	}
+}
+
+// Kick ends a stream's publisher; it may come back.
+func (r *Relay) Kick(stream string) error {
+	if !r.hub.Kick(stream) {
+		return api.ErrNotFound
+	}
+	return nil
+}
+
+// operator is the relay as the API sees it.
+type operator struct{ *Relay }
+
+// Outputs returns a snapshot of every destination.
+func (o operator) Outputs() []api.OutputStats {
+	var all []api.OutputStats
+	for i, out := range o.outputs {
+		d := o.destinations[i]
+		all = append(all, api.OutputStats{ID: outputID(d.Name, d.URL), Stream: d.Name, Stats: out.Stats()})
+	}
+	return all
+}
+
+// outputID names a destination the same way in every run, and says nothing of its secrets.
+func outputID(stream, url string) string {
+	sum := sha256.Sum256([]byte(stream + "=" + url))
+	return hex.EncodeToString(sum[:4])
+}
