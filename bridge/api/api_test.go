@@ -38,7 +38,7 @@ func (f *fixed) Streams() []hub.StreamStats {
 }
 
 func (f *fixed) Outputs() []OutputStats {
-	return []OutputStats{{ID: "a1b2", Stream: "live/cam", Stats: rtmpout.Stats{Destination: "rtmp://cdn.example/app", Frames: 10}}}
+	return []OutputStats{{ID: "a1b2", Stream: "live/cam", Stats: rtmpout.Stats{Destination: "rtmp://cdn.example/app", Frames: 10, Ended: [len(rtmpout.Stats{}.Ended)]uint64{1}}}}
 }
 
 func (f *fixed) Link(stream string) (Link, bool) {

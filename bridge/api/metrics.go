@@ -2,6 +2,7 @@ package api
 
 import (
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -35,13 +36,14 @@ var (
 	mOutBytes      = metric{"fairlead_output_bytes_total", "media bytes sent", true, []string{"id", "stream"}}
 	mOutDropped    = metric{"fairlead_output_dropped_frames_total", "frames dropped because the destination was too slow", true, []string{"id", "stream"}}
 	mOutPublishes  = metric{"fairlead_output_publishes_total", "sessions that went live", true, []string{"id", "stream"}}
+	mOutEnded      = metric{"fairlead_output_ended_total", "sessions and attempts that ended, by cause", true, []string{"id", "stream", "cause"}}
 	mOutLag        = metric{"fairlead_output_lag_seconds", "age of the oldest frame that waits", false, []string{"id", "stream"}}
 	mOutBacklog    = metric{"fairlead_output_backlog_bytes", "bytes in the kernel that the destination has not acknowledged", false, []string{"id", "stream"}}
 	mUptime        = metric{"fairlead_uptime_seconds", "since the relay started", false, nil}
 )
 
 var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
-	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutLag, &mOutBacklog, &mUptime}
+	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog, &mUptime}
 
 func (m *metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.name, m.help, m.labels, nil) }
 
@@ -71,7 +73,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, o := range c.s.cfg.Source.Outputs() {
 		live := 0.0
-		if o.State.String() == "live" {
+		if o.State == rtmpout.Publishing {
 			live = 1
 		}
 		ch <- mOutLive.sample(live, o.ID, o.Stream, o.Destination, o.State.String())
@@ -79,6 +81,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- mOutBytes.sample(float64(o.Bytes), o.ID, o.Stream)
 		ch <- mOutDropped.sample(float64(o.Dropped), o.ID, o.Stream)
 		ch <- mOutPublishes.sample(float64(o.Publishes), o.ID, o.Stream)
+		for i := range o.Ended {
+			if c := rtmpout.Cause(i); o.Ended[i] > 0 {
+				ch <- mOutEnded.sample(float64(o.Ended[i]), o.ID, o.Stream, c.String())
+			}
+		}
 		ch <- mOutLag.sample(o.Lag.Seconds(), o.ID, o.Stream)
 		ch <- mOutBacklog.sample(float64(o.Backlog), o.ID, o.Stream)
 	}

@@ -81,7 +81,9 @@ type Output struct {
 	ID          string `json:"id"`
 	Stream      string `json:"stream"`
 	Destination string `json:"destination"` // without secrets
+	Place       int    `json:"place"`       // in use: 0 the first address, others are backups
 	State       string `json:"state"`
+	Moving      bool   `json:"moving"` // a new connection is being made while the old one publishes
 	LastError   string `json:"last_error,omitempty"`
 	Publishes   uint64 `json:"publishes_total"`
 	Frames      uint64 `json:"frames_total"`
@@ -197,7 +199,7 @@ func (s *Server) kick(w http.ResponseWriter, r *http.Request) {
 func (s *Server) getOutputs(w http.ResponseWriter, _ *http.Request) {
 	out := []Output{}
 	for _, o := range s.cfg.Source.Outputs() {
-		out = append(out, Output{o.ID, o.Stream, o.Destination, o.State.String(), o.LastError, o.Publishes, o.Frames, o.Bytes, o.Dropped, o.Gaps,
+		out = append(out, Output{o.ID, o.Stream, o.Destination, o.Place, o.State.String(), o.Moving, o.LastError, o.Publishes, o.Frames, o.Bytes, o.Dropped, o.Gaps,
 			o.Queued, o.Lag.Milliseconds(), o.Backlog})
 	}
 	answer(w, map[string]any{"outputs": out})
