@@ -12,7 +12,7 @@ const (
 	// paceFactor is how many times the input's rate a burst leaves at: a key frame of half a second's bits takes a sixth of one.
 	paceFactor = 3
 	paceLeast  = 2 * congestion.Mbps
-	// paceWithin is the share of the latency in which what waits has left: the rate is as much as that takes.
+	// paceWithin is the part of the latency after which what waits has left: the rate is at least as much as that takes.
 	paceWithin = 4
 )
 
@@ -175,13 +175,13 @@ func (c *Caller) transmit(dst []byte, now time.Duration, seq int64, o *outgoing)
 // sentOne tells the pacer.
 func (c *Caller) sentOne(now time.Duration, n int) {
 	c.spoke = now
-	if r := c.rate(); r > 0 {
+	if r := c.rate(now); r > 0 {
 		c.pace.Sent(now, n+28, r)
 	}
 }
 
 // rate is how fast packets leave now; 0: at once.
-func (c *Caller) rate() congestion.Bitrate {
+func (c *Caller) rate(now time.Duration) congestion.Bitrate {
 	switch in := c.input.rate; {
 	case c.cfg.MaxBW > 0:
 		return c.cfg.MaxBW
@@ -193,8 +193,12 @@ func (c *Caller) rate() congestion.Bitrate {
 	case in == 0:
 		return 0
 	default:
+		within := c.latency / paceWithin
+		if c.queue.len() > 0 {
+			within = max(within-(now-c.queue.first().born), within/8)
+		}
 		waiting := (c.queue.len() + c.wanted.n + len(c.parity)) * (filteredPayload + wireOverhead)
-		return max(paceFactor*in, paceLeast, congestion.Bitrate(float64(8*waiting*paceWithin)/c.latency.Seconds()))
+		return max(paceFactor*in, paceLeast, congestion.Bitrate(float64(8*waiting)/within.Seconds()))
 	}
 }
 

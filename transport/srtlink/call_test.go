@@ -43,7 +43,7 @@ func TestCallLibsrt(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer in.Close()
-			port := freePort(t)
+			port := unusedPort(t)
 			cmd := exec.Command(slt, "-q", fmt.Sprintf("srt://127.0.0.1:%d?mode=listener&%s", port, c.options), "udp://"+in.LocalAddr().String())
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestCallLibsrt(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
+func unusedPort(t *testing.T) int {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -113,7 +113,7 @@ func TestCallRefused(t *testing.T) {
 		t.Errorf("got %v, want %v", err, srt.ErrOptions)
 	}
 	began := time.Now()
-	if _, err := Dial(fmt.Sprintf("127.0.0.1:%d", freePort(t)), DialConfig{Timeout: 100 * time.Millisecond}); !errors.Is(err, srt.ErrNobody) {
+	if _, err := Dial(fmt.Sprintf("127.0.0.1:%d", unusedPort(t)), DialConfig{Timeout: 100 * time.Millisecond}); !errors.Is(err, srt.ErrNobody) {
 		t.Errorf("got %v after %v, want %v", err, time.Since(began), srt.ErrNobody)
 	}
 }
