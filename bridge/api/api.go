@@ -13,6 +13,7 @@ import (
 	"net/http/pprof"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,19 +34,29 @@ type Config struct {
 // Server answers the operator. Run keeps its rates up to date.
 type Server struct {
 	cfg     Config
-	token   [sha256.Size]byte
+	token   atomic.Pointer[token]
 	mux     *http.ServeMux
 	rates   rates
 	started time.Time
 	metrics http.Handler
 }
 
+// token is what a request must bring; open: nothing, but a loopback name.
+type token struct {
+	sum  [sha256.Size]byte
+	open bool
+}
+
+// SetToken replaces Config.Token.
+func (s *Server) SetToken(t string) { s.token.Store(&token{sha256.Sum256([]byte(t)), t == ""}) }
+
 // New makes a server.
 func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, token: sha256.Sum256([]byte(cfg.Token)), mux: http.NewServeMux(), started: time.Now()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), started: time.Now()}
+	s.SetToken(cfg.Token)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
 	s.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
@@ -63,6 +74,13 @@ func (s *Server) patterns() map[string]http.HandlerFunc {
 		"GET /v1/streams/{app}/{key}/players":      s.getPlayers,
 		"DELETE /v1/streams/{app}/{key}/publisher": s.kick,
 		"GET /v1/outputs":                          s.getOutputs,
+		"POST /v1/streams/{app}/{key}/outputs":     s.addOutput,
+		"DELETE /v1/outputs/{id}":                  s.onOutput(s.cfg.Source.RemoveOutput, "removed"),
+		"POST /v1/outputs/{id}/pause":              s.onOutput(s.cfg.Source.PauseOutput, "paused"),
+		"POST /v1/outputs/{id}/restart":            s.onOutput(s.cfg.Source.RestartOutput, "restarted"),
+		"GET /v1/config":                           s.getConfig,
+		"POST /v1/config/diff":                     s.onConfig(s.cfg.Source.DiffConfig),
+		"POST /v1/config/apply":                    s.onConfig(s.cfg.Source.ApplyConfig),
 		"GET /v1/version":                          s.getVersion,
 		"GET /v1/openapi.yaml":                     s.getOpenAPI,
 		"GET /stats":                               s.getSLS,
@@ -112,7 +130,8 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusForbidden, "other origins are not served")
 		return false
 	}
-	if s.cfg.Token == "" {
+	token := s.token.Load()
+	if token.open {
 		if !loopback(r.Host) {
 			refuse(w, http.StatusForbidden, "without an api-token only localhost is answered; ask for http://127.0.0.1 or set one")
 			return false
@@ -127,7 +146,7 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		given = r.URL.Query().Get("token")
 	}
 	sum := sha256.Sum256([]byte(given))
-	if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+	if subtle.ConstantTimeCompare(sum[:], token.sum[:]) != 1 {
 		w.Header().Set("WWW-Authenticate", `Basic realm="fairlead", charset="UTF-8"`)
 		refuse(w, http.StatusUnauthorized, "this needs the api-token")
 		s.cfg.Logger.Debug("api: refused", "peer", r.RemoteAddr, "path", r.URL.Path)

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +53,34 @@ func (f *fixed) Kick(stream string) error {
 	f.kicked = append(f.kicked, stream)
 	return nil
 }
+
+func (f *fixed) AddOutput(_ string, urls []string) (string, error) {
+	if len(urls) == 0 {
+		return "", errors.New("no URL")
+	}
+	return "a1b2", nil
+}
+
+func known(id string) error {
+	if id != "a1b2" {
+		return ErrNotFound
+	}
+	return nil
+}
+
+func (f *fixed) RemoveOutput(id string) error  { return known(id) }
+func (f *fixed) PauseOutput(id string) error   { return known(id) }
+func (f *fixed) RestartOutput(id string) error { return known(id) }
+func (f *fixed) Config() map[string]any        { return map[string]any{"hold": "20s"} }
+
+func (f *fixed) DiffConfig(yaml []byte) (Changes, error) {
+	if len(yaml) == 0 {
+		return Changes{}, errors.New("it is empty")
+	}
+	return Changes{Applied: []string{"push"}, Restart: []string{}}, nil
+}
+
+func (f *fixed) ApplyConfig(yaml []byte) (Changes, error) { return f.DiffConfig(yaml) }
 
 func get(t *testing.T, s *Server, path string, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
@@ -231,7 +260,7 @@ func TestOpenAPIMatches(t *testing.T) {
 				continue
 			}
 			count++
-			r := httptest.NewRequest(strings.ToUpper(method), "http://127.0.0.1"+strings.NewReplacer("{app}", "live", "{key}", "cam", "{name}", "live/cam").Replace(path), nil)
+			r := httptest.NewRequest(strings.ToUpper(method), "http://127.0.0.1"+strings.NewReplacer("{app}", "live", "{key}", "cam", "{name}", "live/cam", "{id}", "a1b2").Replace(path), strings.NewReader(`{"urls": ["rtmp://x/y/z"]}`))
 			if _, pattern := s.mux.Handler(r); pattern == "" {
 				t.Errorf("%s %s has no handler", method, path)
 			}
@@ -245,7 +274,7 @@ func TestOpenAPIMatches(t *testing.T) {
 	if want := len(s.patterns()) - 3; count != want { // pprof's three are Go's
 		t.Errorf("%d operations, %d handlers", count, want)
 	}
-	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}} {
+	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}, "Changes": Changes{}} {
 		props := doc.Components.Schemas[name].Properties
 		for f := range reflect.TypeOf(v).Fields() {
 			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")

@@ -6,6 +6,9 @@
 //	GET    /v1/streams/{app}/{key}/players           who reads it
 //	DELETE /v1/streams/{app}/{key}/publisher         kick: the connection ends, the encoder may come back
 //	GET    /v1/outputs                               every destination and its state
+//	POST   /v1/streams/{app}/{key}/outputs           add one: {"urls": ["rtmp://…"]}
+//	DELETE /v1/outputs/{id}, POST …/pause, …/restart
+//	GET    /v1/config, POST /v1/config/diff, …/apply  the configuration that runs; a new one as YAML
 //	GET    /v1/version
 //	GET    /v1/openapi.yaml                          all of this, for programs
 //	GET    /metrics                                  Prometheus

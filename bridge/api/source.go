@@ -30,11 +30,27 @@ type Source interface {
 	Outputs() []OutputStats
 	Link(stream string) (Link, bool) // false: RTMP, or nobody publishes
 	Kick(stream string) error
+
+	AddOutput(stream string, urls []string) (id string, err error)
+	RemoveOutput(id string) error
+	PauseOutput(id string) error
+	RestartOutput(id string) error
+
+	Config() map[string]any // words and values, secrets masked
+	DiffConfig(yaml []byte) (Changes, error)
+	ApplyConfig(yaml []byte) (Changes, error)
+}
+
+// Changes says what a new configuration changes.
+type Changes struct {
+	Applied []string `json:"applied"`       // words that a running relay takes over
+	Restart []string `json:"needs_restart"` // words that wait for its next start
 }
 
 // OutputStats is a destination.
 type OutputStats struct {
 	ID     string
 	Stream string
+	Paused bool
 	rtmpout.Stats
 }

@@ -199,7 +199,11 @@ func (s *Server) kick(w http.ResponseWriter, r *http.Request) {
 func (s *Server) getOutputs(w http.ResponseWriter, _ *http.Request) {
 	out := []Output{}
 	for _, o := range s.cfg.Source.Outputs() {
-		out = append(out, Output{o.ID, o.Stream, o.Destination, o.Place, o.State.String(), o.Moving, o.LastError, o.Publishes, o.Frames, o.Bytes, o.Dropped, o.Gaps,
+		state := o.State.String()
+		if o.Paused {
+			state = "paused"
+		}
+		out = append(out, Output{o.ID, o.Stream, o.Destination, o.Place, state, o.Moving, o.LastError, o.Publishes, o.Frames, o.Bytes, o.Dropped, o.Gaps,
 			o.Queued, o.Lag.Milliseconds(), o.Backlog})
 	}
 	answer(w, map[string]any{"outputs": out})

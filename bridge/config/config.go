@@ -130,6 +130,19 @@ func (s *Set) Parse(args, env []string) ([]string, error) {
 	return rest, nil
 }
 
+// ParseFile is Parse with the content of a file in place of --config's.
+func (s *Set) ParseFile(args, env []string, yaml []byte) error {
+	if _, err := s.parseFlags(args); err != nil {
+		return err
+	}
+	set := map[string]bool{}
+	s.flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	if err := s.parseEnv(env, set); err != nil {
+		return err
+	}
+	return s.parseYAML("the configuration", yaml, set)
+}
+
 // parseFlags lets flags and arguments mix; "--" ends the flags.
 func (s *Set) parseFlags(args []string) ([]string, error) {
 	var rest []string

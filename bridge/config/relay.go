@@ -179,19 +179,30 @@ func (r *Relay) Destinations() ([]Destination, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: push: %q is not APP/KEY=rtmp://…", ErrUsage, p)
 		}
-		if err := ValidName(name); err != nil {
-			return nil, fmt.Errorf("%w: push: %w", ErrUsage, err)
-		}
-		d := Destination{Name: name, URLs: strings.Split(to, "|")}
-		for _, to := range d.URLs {
-			u, err := url.Parse(to)
-			if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
-				return nil, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
-			}
+		d, err := ParseDestination(name, strings.Split(to, "|"))
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// ParseDestination checks a stream's name and the addresses it is pushed to.
+func ParseDestination(name string, urls []string) (Destination, error) {
+	if err := ValidName(name); err != nil {
+		return Destination{}, fmt.Errorf("%w: push: %w", ErrUsage, err)
+	}
+	if len(urls) == 0 {
+		return Destination{}, fmt.Errorf("%w: push: no URL for %s", ErrUsage, name)
+	}
+	for _, to := range urls {
+		u, err := url.Parse(to)
+		if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
+			return Destination{}, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
+		}
+	}
+	return Destination{Name: name, URLs: urls}, nil
 }
 
 // ValidName checks "app/key": letters, digits and -._~@+ in at least two parts, at most 256 characters. It is what every

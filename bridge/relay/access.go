@@ -17,7 +17,7 @@ var ErrNotAllowed = errors.New("relay: not allowed here")
 
 // allow asks the guard. The error is for the log: it names the reason; forPeer is what the peer may read of it.
 func (r *Relay) allow(ctx context.Context, q auth.Request) error {
-	if err := r.guard.Check(ctx, time.Now(), q); err != nil {
+	if err := r.guard.Load().Check(ctx, time.Now(), q); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
 	return nil

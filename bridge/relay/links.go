@@ -1,13 +1,9 @@
 package relay
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
 	"sync"
 
 	"github.com/fairlead-live/fairlead/bridge/api"
-	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/transport/quiclink"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
@@ -71,23 +67,4 @@ func (r *Relay) Kick(stream string) error {
 		return api.ErrNotFound
 	}
 	return nil
-}
-
-// operator is the relay as the API sees it.
-type operator struct{ *Relay }
-
-// Outputs returns a snapshot of every destination.
-func (o operator) Outputs() []api.OutputStats {
-	var all []api.OutputStats
-	for i, out := range o.outputs {
-		d := o.destinations[i]
-		all = append(all, api.OutputStats{ID: outputID(d), Stream: d.Name, Stats: out.Stats()})
-	}
-	return all
-}
-
-// outputID names a destination the same way in every run, and says nothing of its secrets.
-func outputID(d config.Destination) string {
-	sum := sha256.Sum256([]byte(d.Name + "=" + strings.Join(d.URLs, " ")))
-	return hex.EncodeToString(sum[:4])
 }

@@ -36,23 +36,26 @@ import (
 
 // Relay listens from Open on and serves in Run.
 type Relay struct {
-	cfg       config.Relay
 	log       *slog.Logger
 	hub       *hub.Hub
-	guard     *auth.Guard
-	keys      []string // names; their secrets are the guard's
-	generated bool
-	srt       *srtlink.Listener
-	quic      *quiclink.Listener
-	rtmp      net.Listener
-	rtmpd     *rtmpserver.Server
-	http      net.Listener
-	api       net.Listener
-	links     links
+	guard     atomic.Pointer[auth.Guard]
+	keys      atomic.Pointer[[]string] // names; their secrets are the guard's
+	generated string                   // the key while the configuration has none
 
-	destinations []config.Destination // of outputs, one each
-	outputs      []*rtmpout.Output
-	ready        atomic.Bool
+	reload sync.Mutex   // held while the configuration changes
+	cfg    config.Relay // guarded by reload once Run has begun
+	parse  func(yaml []byte) (config.Relay, error)
+
+	srt     *srtlink.Listener
+	quic    *quiclink.Listener
+	rtmp    net.Listener
+	rtmpd   *rtmpserver.Server
+	http    net.Listener
+	api     net.Listener
+	control *api.Server // nil: off
+	links   links
+	outputs outputs
+	ready   atomic.Bool
 }
 
 // Open checks the configuration and opens every listener. The error says which address of which protocol failed.
@@ -64,20 +67,15 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold})}
-	access := cfg.Access()
-	if len(access.Keys) == 0 && !cfg.HasAuth() {
-		access.Keys = []string{"live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])}
-		r.generated = true
+	r.outputs.hub, r.outputs.log = r.hub, log
+	r.generated = "live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])
+	guard, names, err := r.access(&cfg)
+	if err != nil {
+		r.close()
+		return nil, err
 	}
-	var err error
-	if r.guard, err = auth.New(access); err != nil {
-		_ = r.hub.Close()
-		return nil, fmt.Errorf("%w: %w", config.ErrUsage, err)
-	}
-	for _, k := range access.Keys {
-		name, _, _ := strings.Cut(k, "=")
-		r.keys = append(r.keys, name)
-	}
+	r.guard.Store(guard)
+	r.keys.Store(&names)
 	if err := r.listen(); err != nil {
 		r.close()
 		return nil, err
@@ -87,18 +85,17 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 		r.close()
 		return nil, err
 	}
-	for _, d := range destinations {
-		cfg := rtmpout.Config{Hub: r.hub, Stream: d.Name, URL: rtmpout.Fixed(d.URLs[0]), Logger: log}
-		for _, u := range d.URLs[1:] {
-			cfg.Backup = append(cfg.Backup, rtmpout.Fixed(u))
-		}
-		out, err := rtmpout.New(cfg)
+	if _, _, err := r.outputs.configured(destinations); err != nil {
+		r.close()
+		return nil, err
+	}
+	if r.api != nil {
+		token, err := auth.Secret(cfg.APIToken)
 		if err != nil {
 			r.close()
-			return nil, fmt.Errorf("%w: push: %w", config.ErrUsage, err)
+			return nil, fmt.Errorf("%w: api-token: %w", config.ErrUsage, err)
 		}
-		r.outputs = append(r.outputs, out)
-		r.destinations = append(r.destinations, d)
+		r.control = api.New(api.Config{Source: operator{r}, Token: token, Logger: log})
 	}
 	return r, nil
 }
@@ -207,13 +204,10 @@ func (r *Relay) Run(ctx context.Context) error {
 		serve("http", r.serveHTTP)
 	}
 	if r.api != nil {
-		a := api.New(api.Config{Source: operator{r}, Token: r.cfg.APIToken, Logger: r.log})
-		serve("api", a.Run)
-		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, a) })
+		serve("api", r.control.Run)
+		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, r.control) })
 	}
-	for _, out := range r.outputs {
-		serve("push", out.Run)
-	}
+	serve("push", r.outputs.run)
 	r.ready.Store(true)
 	<-ctx.Done()
 	r.ready.Store(false)
@@ -273,10 +267,16 @@ func (r *Relay) serve(ctx context.Context, l net.Listener, h http.Handler) error
 func (r *Relay) Streams() []hub.StreamStats { return r.hub.Streams() }
 
 // Outputs returns the destinations, in the order of the configuration.
-func (r *Relay) Outputs() []*rtmpout.Output { return r.outputs }
+func (r *Relay) Outputs() []*rtmpout.Output { return r.outputs.running() }
 
 // Keys returns who may publish; generated says that nobody chose them.
-func (r *Relay) Keys() (keys []string, generated bool) { return r.keys, r.generated }
+func (r *Relay) Keys() (keys []string, generated bool) {
+	keys = r.Names()
+	return keys, len(keys) == 1 && keys[0] == r.generated
+}
+
+// Names returns the names that are keys.
+func (r *Relay) Names() []string { return *r.keys.Load() }
 
 // Addrs returns the addresses listened on; nil: off.
 func (r *Relay) Addrs() (srt, rtmp, http net.Addr) {

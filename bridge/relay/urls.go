@@ -14,9 +14,10 @@ const suggestedLatency = 300 * time.Millisecond
 
 // WriteURLs writes, for every key, the exact lines to paste into an encoder or a player.
 func (r *Relay) WriteURLs(w io.Writer) {
-	for _, name := range r.keys {
+	keys, generated := r.Keys()
+	for _, name := range keys {
 		note := ""
-		if r.generated {
+		if generated {
 			note = fmt.Sprintf("   (generated for this run; keep it with --key %s)", name)
 		}
 		fmt.Fprintf(w, "\npublish %s%s\n", name, note)

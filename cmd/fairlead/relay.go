@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/relay"
@@ -15,8 +16,10 @@ func runRelay(ctx context.Context, e env) error {
 		return runToken(e)
 	}
 	var cfg config.Relay
+	check := false
 	set := config.NewSet("relay")
 	cfg.Bind(set)
+	set.Bool(&check, "check", false, "read the settings, say whether they are right, and end")
 	rest, err := parse(e, set, "fairlead relay [SETTINGS]: a relay for SRT, QUIC and RTMP publishers. It needs no settings.\nfairlead relay token APP/KEY: make an expiring token for auth-secret; its own --help says more.")
 	if err != nil {
 		return err
@@ -24,10 +27,37 @@ func runRelay(ctx context.Context, e env) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("%w: fairlead relay takes no argument, got %q", config.ErrUsage, rest[0])
 	}
-	r, err := relay.Open(cfg, newLogger(e.stderr, cfg.Log))
+	if check {
+		if err := cfg.Validate(); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.stdout, "fairlead: the settings are right")
+		return nil
+	}
+	log := newLogger(e.stderr, cfg.Log)
+	r, err := relay.Open(cfg, log)
 	if err != nil {
 		return err
 	}
+	again := func(read func(*config.Set) error) (config.Relay, error) {
+		var next config.Relay
+		set := config.NewSet("relay")
+		next.Bind(set)
+		set.Bool(new(bool), "check", false, "")
+		return next, read(set)
+	}
+	r.Configure(func(yaml []byte) (config.Relay, error) {
+		return again(func(s *config.Set) error { return s.ParseFile(e.args, e.environ, yaml) })
+	})
+	defer onHangup(func() {
+		next, err := again(func(s *config.Set) error { _, err := s.Parse(e.args, e.environ); return err })
+		if err == nil {
+			_, err = r.Reload(next)
+		}
+		if err != nil {
+			log.Error("the new configuration is wrong; the old one runs on", "err", strings.TrimPrefix(err.Error(), "usage: "))
+		}
+	})()
 	r.WriteURLs(e.stdout)
 	srt, rtmp, http := r.Addrs()
 	quic, _ := r.QUIC()
