@@ -84,7 +84,16 @@ type Welcome struct {
 	Latency   time.Duration // granted
 	Hold      time.Duration // how long the session outlives its connection, whole seconds
 	Reason    string
+	Flags     WelcomeFlags
+	MTU       uint16 // bytes of UDP payload of the longest media datagram the relay takes
 }
+
+// WelcomeFlags say what the relay did.
+type WelcomeFlags uint8
+
+// WelcomeResumed: the session goes on where it was: media sequence, frame numbers and clock continue. Without it a publisher
+// that asked to resume begins anew.
+const WelcomeResumed WelcomeFlags = 1
 
 // Track describes one track and the configuration its decoder needs.
 type Track struct {

@@ -30,7 +30,8 @@ func AppendWelcome(dst []byte, w *Welcome) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, w.Tag)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(millis(w.Latency, 1<<16-1)))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(min(w.Hold/time.Second, 1<<16-1)))
-	return end(appendString(dst, w.Reason), at)
+	dst = append(appendString(dst, w.Reason), byte(w.Flags))
+	return end(binary.BigEndian.AppendUint16(dst, w.MTU), at)
 }
 
 // AppendTracks appends the message; at most MaxTracks tracks are sent.

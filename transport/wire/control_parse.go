@@ -78,6 +78,7 @@ func ParseWelcome(body []byte) (w Welcome, err error) {
 	w.Latency = time.Duration(r.u16()) * time.Millisecond
 	w.Hold = time.Duration(r.u16()) * time.Second
 	w.Reason = string(r.bytes())
+	w.Flags, w.MTU = WelcomeFlags(r.u8()), r.u16()
 	return w, r.err()
 }
 

@@ -113,7 +113,7 @@ var golden = []struct {
 	{"hello", "version 1, oldest 1, resume, session id 00…0f, latency 300 ms, “live/cam”, token “secret”, agent “x”", false,
 		func() []byte { return AppendHello(nil, &goldenHello) },
 		func(b []byte) (any, any, error) { h, err := ParseHello(b); return h, goldenHello, err }},
-	{"welcome", "version 1, status 200, the session id, tag 0xabcdef1, latency 300 ms, hold 10 s, no reason", false,
+	{"welcome", "version 1, status 200, the session id, tag 0xabcdef1, latency 300 ms, hold 10 s, no reason, resumed, datagrams of 1452 bytes", false,
 		func() []byte { return AppendWelcome(nil, &goldenWelcome) },
 		func(b []byte) (any, any, error) { w, err := ParseWelcome(b); return w, goldenWelcome, err }},
 	{"tracks", "track 0 H.264 4 Mbit/s 1920×1080 29.97 frames/s, configuration 01 64; track 1 AAC 128 kbit/s 48 kHz stereo, configuration 11 90", false,
@@ -146,7 +146,7 @@ var (
 	goldenHello = Hello{Version: 1, Oldest: 1, Flags: HelloResume, SessionID: sessionID,
 		Latency: 300 * time.Millisecond, Name: "live/cam", Token: "secret", Agent: "x"}
 	goldenWelcome = Welcome{Version: 1, Status: 200, SessionID: sessionID, Tag: 0xabcdef1,
-		Latency: 300 * time.Millisecond, Hold: 10 * time.Second}
+		Latency: 300 * time.Millisecond, Hold: 10 * time.Second, Flags: WelcomeResumed, MTU: 1452}
 	goldenTracks = []Track{
 		{ID: 0, Codec: 1, Bitrate: 4_000_000, Width: 1920, Height: 1080, Rate: 29970, Config: []byte{1, 0x64}},
 		{ID: 1, Codec: 4, Bitrate: 128_000, Rate: 48000, Channels: 2, Config: []byte{0x11, 0x90}},
