@@ -46,6 +46,9 @@ type Relay struct {
 	AuthHookOpen   bool
 	AuthPlay       bool // players, too
 
+	Drain   time.Duration // how long publishers over QUIC have to move on when the relay is told to end
+	DrainTo string        // fairlead://…, where they should go; empty: the same address, where another relay may be by then
+
 	SRTLatency    time.Duration
 	SRTPassphrase string
 	SRTMigrate    bool   // unencrypted publishers may change their address
@@ -75,6 +78,8 @@ func (r *Relay) Bind(s *Set) {
 	s.Bool(&r.AuthPlay, "auth-play", false, "players need a credential, too")
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
+	s.Duration(&r.Drain, "drain", 0, "when told to end, give publishers over QUIC this long to move on to another relay")
+	s.String(&r.DrainTo, "drain-to", "", "`URL` of that relay, fairlead://…; without it they call the same address again")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
 	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
 	s.Bool(&r.SRTMigrate, "srt-migrate", false, "let unencrypted SRT publishers too go on from another address; encrypted ones may")
@@ -125,6 +130,12 @@ func (r *Relay) Validate() error {
 	}
 	if (r.QUICCert == "") != (r.QUICKey == "") {
 		return fmt.Errorf("%w: quic-cert and quic-key go together", ErrUsage)
+	}
+	if r.Drain < 0 || r.Drain > 10*time.Minute {
+		return fmt.Errorf("%w: drain: %v is outside 0s to 10m", ErrUsage, r.Drain)
+	}
+	if r.DrainTo != "" && !strings.HasPrefix(r.DrainTo, "fairlead://") {
+		return fmt.Errorf("%w: drain-to: %q is not a fairlead:// URL", ErrUsage, r.DrainTo)
 	}
 	if r.SRTListener != "" && r.SRTListener != "own" && r.SRTListener != "gosrt" {
 		return fmt.Errorf("%w: srt-listener: %q is neither own nor gosrt", ErrUsage, r.SRTListener)

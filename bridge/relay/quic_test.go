@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -122,5 +123,27 @@ func TestPushedFramesArriveIdentical(t *testing.T) {
 				t.Logf("of %d packets %d were repaired by FEC, %d by resends", st.Packets, st.RecoveredFEC, st.RecoveredResend)
 			}
 		})
+	}
+}
+
+// Whoever has no token, or another one, is told so before any media, and does not try again.
+func TestQUICToken(t *testing.T) {
+	r := startQUIC(t, config.Relay{Key: []string{"live/cam=a-secret-of-16-characters"}})
+	file, plain := clipFile(t, 30), r.QUICURL("live/cam")
+	for _, bad := range []string{"", "&token=another"} {
+		p, err := push.New(push.Config{Input: file, URLs: []string{plain + bad}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(t.Context()); !errors.Is(err, push.ErrRefused) || !strings.Contains(err.Error(), "token") {
+			t.Errorf("with %q: %v, want a refusal that says why", bad, err)
+		}
+	}
+	p, err := push.New(push.Config{Input: file, URLs: []string{plain + "&token=a-secret-of-16-characters"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Errorf("with the token: %v", err)
 	}
 }

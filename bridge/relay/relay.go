@@ -181,9 +181,18 @@ func (r *Relay) close() {
 //
 // Goroutines: one a listener and one a destination, all waited for.
 func (r *Relay) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	told := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var wg sync.WaitGroup
+	wg.Go(func() { // ends when it is told to, or with the rest
+		select {
+		case <-told.Done():
+			r.drain(ctx)
+			cancel(context.Cause(told))
+		case <-ctx.Done():
+		}
+	})
 	serve := func(name string, f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil && ctx.Err() == nil {
@@ -217,6 +226,16 @@ func (r *Relay) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// drain lets publishers move on, for as long as the configuration says.
+func (r *Relay) drain(ctx context.Context) {
+	if r.quic == nil || r.cfg.Drain == 0 {
+		return
+	}
+	r.ready.Store(false)
+	r.log.Info("draining", "left_ms", r.cfg.Drain.Milliseconds(), "to", r.cfg.DrainTo)
+	r.quic.Drain(ctx, r.cfg.Drain, r.cfg.DrainTo)
 }
 
 func (r *Relay) serveHTTP(ctx context.Context) error {

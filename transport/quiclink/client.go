@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -65,15 +64,16 @@ type Stats struct {
 	Unsent     uint64 // frames dropped here, because there was no connection, no room, or no key frame since
 	SendErrors uint64 // datagrams the system refused
 	Handovers  int
+	Drains     int // moves to another relay, because one was going away
+	MTU        int // bytes of UDP payload of the longest datagram
 }
 
 // Client sends one stream to a relay and comes back when its connection is lost. WriteFrame, SetTracks, Stats and Close
 // may be called from anywhere.
 type Client struct {
-	target Target
-	cfg    DialConfig
-	id     [16]byte
-	first  *sending // from Dial, for Run
+	cfg   DialConfig
+	id    [16]byte
+	first *sending // from Dial, for Run
 
 	frames   chan *frame // full: the application is ahead of us, frames are refused
 	handover chan chan error
@@ -81,8 +81,12 @@ type Client struct {
 	once     sync.Once
 
 	mu       sync.Mutex // guards what follows
+	target   Target
 	stats    Stats
-	base     [2]transport.Stats // of earlier connections
+	base     [2]transport.Stats              // sender's and relay's, of sessions that have ended
+	live     map[*sending][2]transport.Stats // of those that have not
+	lostAt   time.Time                       // when the connection was lost
+	gap      bool                            // frames have been refused since
 	tracks   []wire.Track
 	version  int // of tracks
 	datagram bool
@@ -118,9 +122,10 @@ func DialTarget(ctx context.Context, target Target, cfg DialConfig) (*Client, er
 	c := &Client{
 		target: target, cfg: cfg, frames: make(chan *frame, frameQueue),
 		handover: make(chan chan error), finish: make(chan struct{}), datagram: target.Carriage == Datagram,
+		live: map[*sending][2]transport.Stats{},
 	}
 	rand.Read(c.id[:])
-	s, err := c.connect(ctx, false)
+	s, err := c.connect(ctx, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -143,88 +148,26 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
-// reconnect are the pauses before each attempt: ours; the last one goes on.
-var reconnect = []time.Duration{0, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
-
-func (c *Client) drive(ctx context.Context) error {
-	s := c.first
-	for {
-		err := s.run(ctx)
-		c.settle(s)
-		switch {
-		case errors.Is(err, errFinished), ctx.Err() != nil, fatal(err):
-			return err
-		case errors.Is(err, errNoMedia):
-			c.mu.Lock()
-			c.datagram = true
-			c.mu.Unlock()
-			c.cfg.Logger.Warn("media beside QUIC does not arrive: it goes on in QUIC DATAGRAM frames", "peer", c.target.Addr)
-		}
-		c.setState(Reconnecting, err)
-		if s, err = c.again(ctx); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		c.stats.Reconnects++
-		c.mu.Unlock()
-		c.setState(Connected, nil)
-		if c.cfg.OnKeyframe != nil {
-			c.cfg.OnKeyframe(0)
-		}
-	}
+func (c *Client) targetNow() Target {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.target
 }
 
-// again connects until it succeeds, it never can, or nobody wants it any more.
-func (c *Client) again(ctx context.Context) (*sending, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() { // ends with this call
-		select {
-		case <-c.finish:
-			cancel(errFinished)
-		case <-ctx.Done():
-		}
-	}()
-	for i := 0; ; i++ {
-		select {
-		case <-time.After(reconnect[min(i, len(reconnect)-1)]):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		s, err := c.connect(ctx, true)
-		if err == nil {
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if fatal(err) {
-			return nil, err
-		}
-		c.setState(Reconnecting, err)
-		c.cfg.Logger.Info("relay not reached", "peer", c.target.Addr, "err", err)
-	}
-}
-
-// fatal reports whether no further attempt can succeed.
-func fatal(err error) bool {
-	if r, ok := errors.AsType[*Rejection](err); ok {
-		return r.Status < 500 && r.Status != 409 && r.Status != 429
-	}
-	return errors.Is(err, ErrPin)
-}
-
-// WriteFrame sends a frame. Borrows f and its data. transport.ErrQueueFull and ErrReconnecting: it was dropped.
+// WriteFrame sends a frame. Borrows f and its data. transport.ErrQueueFull and ErrReconnecting: it was dropped. While the
+// connection is being made again, frames wait for up to a latency.
 func (c *Client) WriteFrame(f *transport.Frame) error {
 	c.mu.Lock()
 	state := c.stats.State
-	c.mu.Unlock()
-	switch state {
-	case Closed:
-		return transport.ErrClosed
-	case Reconnecting:
-		c.unsent()
+	if state == Reconnecting && (c.gap || time.Since(c.lostAt) > c.stats.Latency || len(c.frames) == cap(c.frames)) {
+		c.gap = true
+		c.stats.Unsent++
+		c.mu.Unlock()
 		return ErrReconnecting
+	}
+	c.mu.Unlock()
+	if state == Closed {
+		return transport.ErrClosed
 	}
 	select {
 	case <-c.finish:
@@ -305,57 +248,12 @@ func (c *Client) Handover(ctx context.Context) error {
 func (c *Client) setState(s State, err error) {
 	c.mu.Lock()
 	same := c.stats.State == s && err == nil
+	if s == Reconnecting && c.stats.State != s {
+		c.lostAt = time.Now()
+	}
 	c.stats.State = s
 	c.mu.Unlock()
 	if c.cfg.OnState != nil && !same {
 		c.cfg.OnState(s, err)
 	}
-}
-
-// publish takes a connection's numbers into the snapshot.
-func (c *Client) publish(s *sending) {
-	sender := s.tx.Stats()
-	rtt := s.conn.ConnectionStats().SmoothedRTT
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stats.Sender, c.stats.Relay = c.base[0], c.base[1]
-	add(&c.stats.Sender, &sender)
-	add(&c.stats.Relay, &s.theirs)
-	c.stats.RTT, c.stats.Target, c.stats.Latency = rtt, s.rate, s.latency
-	c.stats.Carriage = SRTP
-	if s.datagrams != nil {
-		c.stats.Carriage = Datagram
-	}
-}
-
-// settle keeps the numbers of a connection that has ended.
-func (c *Client) settle(s *sending) {
-	c.publish(s)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.base = [2]transport.Stats{c.stats.Sender, c.stats.Relay}
-}
-
-// add sums two snapshots.
-func add(a, b *transport.Stats) {
-	for _, p := range [...]struct {
-		to   *uint64
-		from uint64
-	}{
-		{&a.Sent, b.Sent}, {&a.Delivered, b.Delivered}, {&a.Recovered, b.Recovered}, {&a.Late, b.Late}, {&a.Lost, b.Lost},
-		{&a.InFlight, b.InFlight}, {&a.RecoveredByResend, b.RecoveredByResend}, {&a.RecoveredByRepair, b.RecoveredByRepair},
-		{&a.FramesSent, b.FramesSent}, {&a.FramesDelivered, b.FramesDelivered}, {&a.FramesLost, b.FramesLost},
-		{&a.BytesSent, b.BytesSent}, {&a.BytesReceived, b.BytesReceived}, {&a.SourceBytes, b.SourceBytes},
-		{&a.Datagrams, b.Datagrams}, {&a.Resends, b.Resends}, {&a.Repairs, b.Repairs}, {&a.Probes, b.Probes}, {&a.Feedback, b.Feedback},
-	} {
-		*p.to += p.from
-	}
-	for i, n := range b.Drops {
-		a.Drops[i] += n
-	}
-}
-
-// connectError says what was being done.
-func connectError(addr string, err error) error {
-	return fmt.Errorf("quiclink: connect to %s: %w", addr, err)
 }

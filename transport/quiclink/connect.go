@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -13,6 +14,7 @@ import (
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport/session"
+	"github.com/fairlead-live/fairlead/transport/srtp"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
@@ -27,32 +29,33 @@ const (
 	startRate = 8 * congestion.Mbps
 )
 
-// connect makes a connection and a session on it.
-func (c *Client) connect(ctx context.Context, resume bool) (*sending, error) {
+// connect makes a connection to a relay and a session on it, or goes on with that of before, if that is not nil and the relay
+// still has it.
+func (c *Client) connect(ctx context.Context, target Target, before *sending) (*sending, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	tlsConfig, err := clientTLS(c.target.Host, c.target.Pin)
+	tlsConfig, err := clientTLS(target.Host, target.Pin)
 	if err != nil {
-		return nil, connectError(c.target.Addr, err)
+		return nil, connectError(target.Addr, err)
 	}
-	remote, err := resolve(ctx, c.target.Addr)
+	remote, err := resolve(ctx, target.Addr)
 	if err != nil {
-		return nil, connectError(c.target.Addr, err)
+		return nil, connectError(target.Addr, err)
 	}
 	p, err := newPath()
 	if err != nil {
-		return nil, connectError(c.target.Addr, err)
+		return nil, connectError(target.Addr, err)
 	}
 	conn, err := p.tr.Dial(ctx, remote, tlsConfig, quicConfig())
 	if err != nil {
 		p.close()
-		return nil, connectError(c.target.Addr, err)
+		return nil, connectError(target.Addr, err)
 	}
-	s, err := c.join(ctx, p, conn, remote, resume)
+	s, err := c.join(ctx, p, conn, target, unmap(remote.AddrPort()), before)
 	if err != nil {
 		_ = conn.CloseWithError(codeBye, "")
 		p.close()
-		return nil, connectError(c.target.Addr, err)
+		return nil, connectError(target.Addr, err)
 	}
 	return s, nil
 }
@@ -77,7 +80,7 @@ func resolve(ctx context.Context, addr string) (*net.UDPAddr, error) {
 }
 
 // join says hello and makes the session of what the relay answers.
-func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, remote *net.UDPAddr, resume bool) (*sending, error) {
+func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Target, remote netip.AddrPort, before *sending) (*sending, error) {
 	stream, err := conn.OpenStreamSync(ctx)
 	if err != nil {
 		return nil, err
@@ -86,10 +89,10 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, remote *net
 	datagram := c.datagram
 	c.mu.Unlock()
 	h := wire.Hello{
-		Version: wire.Version, Oldest: wire.Version, SessionID: c.id, Latency: c.target.Latency,
-		Name: c.target.Name, Token: c.target.Token, Agent: c.cfg.Agent,
+		Version: wire.Version, Oldest: wire.Version, SessionID: c.id, Latency: target.Latency,
+		Name: target.Name, Token: target.Token, Agent: c.cfg.Agent,
 	}
-	for flag, on := range map[wire.HelloFlags]bool{wire.HelloResume: resume, wire.HelloDatagram: datagram, wire.HelloInOrder: c.target.InOrder} {
+	for flag, on := range map[wire.HelloFlags]bool{wire.HelloResume: before != nil, wire.HelloDatagram: datagram, wire.HelloInOrder: target.InOrder} {
 		if on {
 			h.Flags |= flag
 		}
@@ -113,44 +116,58 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, remote *net
 	if w.Status != 200 {
 		return nil, &Rejection{w.Status, w.Reason}
 	}
-	return c.session(p, conn, stream, reader, remote, &w, datagram)
+	s := &sending{
+		link: newLink(conn, stream, reader), client: c, target: target, path: p, remote: remote, tag: w.Tag,
+		moved: make(chan handover, 1), successor: make(chan *sending, 1), found: make(chan *sending, 1),
+		mtu: mtu{now: baseMTU, most: min(maxMTU, int(w.MTU))},
+	}
+	if datagram {
+		s.frames = make(chan []byte, controlQueue)
+	} else if !p.sock.route(w.Tag, s.box) {
+		return nil, errors.New("quiclink: path tag in use")
+	}
+	if w.Flags&wire.WelcomeResumed == 0 {
+		before = nil
+	}
+	return s, c.session(s, target, &w, before)
 }
 
-// session makes the Sender.
-func (c *Client) session(p *path, conn *quic.Conn, stream *quic.Stream, reader *controlReader, remote *net.UDPAddr, w *wire.Welcome, datagram bool) (*sending, error) {
-	s := &sending{
-		client: c, path: p, conn: conn, stream: stream, control: reader, remote: unmap(remote.AddrPort()),
-		box: newInbox(), outbox: make(chan []byte, controlQueue), plans: make(chan *fec.Plan, 1), moved: make(chan handover, 1),
-		latency: w.Latency, now: time.Now(), out: make([]byte, 0, maxPacket), tag: w.Tag, needKey: true,
+// session gives a connection its Sender: the one of before, or a new one.
+func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sending) error {
+	cfg := session.Config{Latency: w.Latency, MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, NoFEC: c.cfg.NoFEC}
+	if s.frames == nil {
+		var err error
+		tls, id := s.conn.ConnectionState().TLS, c.id
+		s.keys, err = newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
+			return exportKeys(tls, id, 0, epoch)
+		})
+		if err != nil {
+			return err
+		}
+		cfg.Seal, cfg.Open = s.keys.seal, s.keys.open
 	}
-	cfg := session.Config{Latency: w.Latency, MaxBitrate: c.target.MaxRate, Tag: w.Tag, NoFEC: c.cfg.NoFEC}
+	if before != nil {
+		s.lasting, s.plans, s.planning, s.theirs = before.lasting, before.plans, before.planning, before.theirs
+		s.rate, s.reports, s.sendErrors = before.rate, s.tx.Stats().Feedback, before.sendErrors
+		s.tx.Resume(s.now, w.Tag, cfg.Seal, cfg.Open)
+		s.tx.SetMTU(baseMTU)
+		return nil
+	}
+	s.latency, s.needKey, s.plans = w.Latency, true, make(chan *fec.Plan, 1)
 	if c.cfg.Controller != nil {
 		cfg.Controller = c.cfg.Controller()
 	} else {
-		s.floor = congestion.NewFloor(congestion.Config{Start: startRate, Max: cmp.Or(c.target.MaxRate, defaultRate) * 3 / 2})
+		s.floor = congestion.NewFloor(congestion.Config{Start: startRate, Max: cmp.Or(target.MaxRate, defaultRate) * 3 / 2})
 		cfg.Controller = s.floor
-	}
-	if datagram {
-		s.datagrams = make(chan []byte, controlQueue)
-	} else {
-		client, server, err := exportKeys(conn.ConnectionState().TLS, c.id, 0, 0)
-		if err != nil {
-			return nil, err
-		}
-		if cfg.Seal, cfg.Open, err = ends(client, server); err != nil {
-			return nil, err
-		}
-		if !p.sock.route(w.Tag, s.box) {
-			return nil, errors.New("quiclink: path tag in use")
-		}
 	}
 	var err error
 	if s.tx, err = session.NewSender(s.now, cfg); err != nil {
-		return nil, err
+		return err
 	}
 	s.now = time.Now() // making the first plan takes a while
 	s.rate = s.tx.Target()
-	return s, nil
+	s.tx.SetMTU(baseMTU)
+	return nil
 }
 
 // path is a socket and quic-go's transport on it.

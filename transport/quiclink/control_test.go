@@ -2,11 +2,15 @@ package quiclink
 
 import (
 	"bytes"
+	"log/slog"
 	"reflect"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/session"
+	"github.com/fairlead-live/fairlead/transport/srtp"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
@@ -49,19 +53,41 @@ func TestCountersRoundTrip(t *testing.T) {
 	}
 }
 
-// Whatever comes over the control stream, the relay's side reads on or ends with an error.
+// Whatever comes over the control stream, both sides read on or end with an error.
 func FuzzControlStream(f *testing.F) {
 	f.Add(wire.AppendHello(nil, &wire.Hello{Version: 1, Oldest: 1, Name: "a/b"}))
 	f.Add(wire.AppendTracks(wire.AppendStats(nil, []uint64{1, 2, 3}), []wire.Track{{ID: 1, Codec: 1, Config: []byte{1}}}))
 	f.Add(wire.AppendBye(wire.AppendTarget(nil, &wire.Target{Bitrate: 1}), &wire.Bye{Code: 3}))
+	f.Add(wire.AppendRekey(wire.AppendRekey(nil, 1), 2))
+	f.Add(wire.AppendPath(wire.AppendDrain(nil, &wire.Drain{Left: 1, URL: "fairlead://x/a/b"}), &wire.Path{Tag: 3}))
 	f.Add([]byte{1, 255, 255, 255})
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		r := controlReader{r: bytes.NewReader(b)}
-		s := receiving{sink: &discard{}}
-		for {
-			m, err := r.next()
-			if err != nil || s.handleControl(m) != nil {
-				return
+	keys := func(uint32) (a, b srtp.Keys, err error) { return a, b, nil }
+	rx, err := session.NewReceiver(time.Now(), session.Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	tx, err := session.NewSender(time.Now(), session.Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		relay := receiving{link: newLink(nil, nil, nil), kept: kept{sink: &discard{}, rx: rx}}
+		publisher := sending{link: newLink(nil, nil, nil), lasting: lasting{tx: tx}, client: &Client{cfg: DialConfig{Logger: slog.New(slog.DiscardHandler)}}, drained: true}
+		for _, l := range []*link{&relay.link, &publisher.link} {
+			if l.keys, err = newKeyring(time.Now(), keys); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, handle := range []func(message) error{
+			relay.handleControl,
+			func(m message) error { return publisher.handleControl(t.Context(), m, nil) },
+		} {
+			r := controlReader{r: bytes.NewReader(b)}
+			for {
+				m, err := r.next()
+				if err != nil || handle(m) != nil {
+					break
+				}
 			}
 		}
 	})

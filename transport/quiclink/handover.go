@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
 const (
@@ -45,6 +47,7 @@ func (s *sending) beginHandover(ctx context.Context, wg *sync.WaitGroup, done ch
 		return
 	}
 	s.moving = true
+	s.lookAtMTU() // the new path's is not known yet
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
@@ -66,6 +69,7 @@ func (s *sending) endHandover(h handover) {
 		return
 	}
 	s.old[len(s.old)-1], s.path = s.path, h.path
+	s.send(wire.AppendPath(nil, &wire.Path{Tag: s.tag}))
 	s.client.mu.Lock()
 	s.client.stats.Handovers++
 	s.client.mu.Unlock()

@@ -88,6 +88,10 @@ type Listener struct {
 	pin  string
 	self bool
 
+	draining chan struct{} // closed by Drain, after farewell is set
+	farewell wire.Drain
+	until    time.Time
+
 	mu       sync.Mutex // guards what follows
 	conns    int
 	sessions map[[16]byte]*running
@@ -98,11 +102,13 @@ type running struct {
 	name, token string
 	cancel      context.CancelCauseFunc
 	done        chan struct{}
+	kept        kept // for the connection that goes on with the session; rx is nil: none does. Guarded by Listener.mu
 }
 
 // Errors that end a session.
 var (
 	errReplaced = errors.New("quiclink: the publisher has come back on another connection")
+	errResumed  = errors.New("quiclink: the publisher goes on on another connection")
 	errEnded    = errors.New("quiclink: ended by the relay")
 )
 
@@ -141,7 +147,7 @@ func Listen(cfg Config) (*Listener, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, sock: sock, self: self, tr: &quic.Transport{Conn: sock}, sessions: map[[16]byte]*running{}}
+	l := &Listener{cfg: cfg, sock: sock, self: self, tr: &quic.Transport{Conn: sock}, draining: make(chan struct{}), sessions: map[[16]byte]*running{}}
 	if cert.Leaf != nil {
 		l.pin = Pin(cert.Leaf)
 	}
@@ -223,121 +229,32 @@ func (l *Listener) serve(ctx context.Context, conn *quic.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	run := &running{name: hello.Name, token: hello.Token, cancel: cancel, done: make(chan struct{})}
-	s, err := l.open(ctx, conn, stream, &hello, run)
+	s, err := l.open(newLink(conn, stream, reader), &hello, run)
 	if err != nil {
 		l.refuse(conn, stream, &hello, err)
 		return
 	}
-	s.control = reader
-	end := s.run(ctx)
+	err = s.run(ctx)
 	l.sock.unroute(s.tag)
+	_, reset := errors.AsType[*quic.StreamError](err)
+	gone := reset || err != nil && conn.Context().Err() != nil
 	code, why := codeBye, "bye"
 	switch {
-	case errors.Is(end.Err, errReplaced):
+	case errors.Is(err, errReplaced), errors.Is(err, errResumed):
 		code, why = codeReplaced, "another connection continues the session"
-	case end.Err != nil:
+	case err != nil:
 		code, why = codeGone, "the session has ended here"
 	}
 	_ = conn.CloseWithError(code, why)
-	s.sink.Close(end)
-	l.leave(hello.SessionID, run)
-}
-
-// greet waits for the hello.
-func greet(ctx context.Context, conn *quic.Conn) (h wire.Hello, stream *quic.Stream, r *controlReader, err error) {
-	ctx, cancel := context.WithTimeout(ctx, setup)
-	defer cancel()
-	if stream, err = conn.AcceptStream(ctx); err != nil {
-		return h, nil, nil, err
+	if gone && ctx.Err() == nil {
+		s.playOut(ctx)
 	}
-	_ = stream.SetReadDeadline(time.Now().Add(setup))
-	r = &controlReader{r: stream}
-	m, err := r.next()
-	if err == nil && m.kind != wire.ControlHello {
-		err = fmt.Errorf("%w: begins with message %d", errControl, m.kind)
+	if errors.Is(context.Cause(ctx), errResumed) {
+		l.leave(hello.SessionID, run, s.kept)
+		return
 	}
-	if err != nil {
-		return h, nil, nil, err
-	}
-	_ = stream.SetReadDeadline(time.Time{})
-	h, err = wire.ParseHello(m.body)
-	return h, stream, r, err
-}
-
-// open admits a publisher and makes its session.
-func (l *Listener) open(ctx context.Context, conn *quic.Conn, stream *quic.Stream, h *wire.Hello, run *running) (*receiving, error) {
-	if h.Oldest > wire.Version || h.Version < wire.Version {
-		return nil, &Rejection{426, fmt.Sprintf("this relay speaks version %d of the format", wire.Version)}
-	}
-	latency := min(max(cmp.Or(h.Latency, defaultLatency), minLatency), maxLatency)
-	if err := l.enter(ctx, h, run); err != nil {
-		return nil, err
-	}
-	sink, err := l.cfg.Admit(Request{
-		Name: h.Name, Token: h.Token, Agent: h.Agent, Peer: addrPort(conn.RemoteAddr()), Latency: latency,
-		Datagram: h.Flags&wire.HelloDatagram != 0, Resume: h.Flags&wire.HelloResume != 0, SessionID: h.SessionID,
-	})
-	if err != nil {
-		l.leave(h.SessionID, run)
-		return nil, err
-	}
-	s, err := newReceiving(l.sock, conn, stream, h, latency, l.cfg.MaxRate, sink)
-	if err != nil {
-		sink.Close(End{Err: err})
-		l.leave(h.SessionID, run)
-		return nil, err
-	}
-	s.send(wire.AppendWelcome(nil, &wire.Welcome{
-		Version: wire.Version, Status: 200, SessionID: h.SessionID, Tag: s.tag, Latency: latency, Hold: l.cfg.Hold,
-	}))
-	return s, nil
-}
-
-// enter makes run the connection of its session, after the one before has ended.
-func (l *Listener) enter(ctx context.Context, h *wire.Hello, run *running) error {
-	for {
-		l.mu.Lock()
-		old := l.sessions[h.SessionID]
-		if old == nil {
-			l.sessions[h.SessionID] = run
-			l.mu.Unlock()
-			return nil
-		}
-		l.mu.Unlock()
-		if old.name != h.Name || old.token != h.Token {
-			return &Rejection{409, "the session id is in use"}
-		}
-		old.cancel(errReplaced)
-		select {
-		case <-old.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (l *Listener) leave(id [16]byte, run *running) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.sessions, id)
-	close(run.done)
-}
-
-// refuse answers a hello with why not, and leaves the publisher a moment to read it.
-func (l *Listener) refuse(conn *quic.Conn, stream *quic.Stream, h *wire.Hello, err error) {
-	r, ok := errors.AsType[*Rejection](err)
-	if !ok {
-		r = &Rejection{403, err.Error()}
-	}
-	l.cfg.Logger.Warn("quic publisher refused", "peer", conn.RemoteAddr(), "stream", h.Name, "status", r.Status, "err", r.Reason)
-	_ = stream.SetWriteDeadline(time.Now().Add(setup))
-	_, _ = stream.Write(wire.AppendWelcome(nil, &wire.Welcome{Version: wire.Version, Status: r.Status, SessionID: h.SessionID, Reason: r.Reason}))
-	_ = stream.Close()
-	select {
-	case <-conn.Context().Done(): // it has read the answer
-	case <-time.After(time.Second):
-	}
-	_ = conn.CloseWithError(codeRefused, r.Reason)
+	s.sink.Close(s.end(err))
+	l.leave(hello.SessionID, run, kept{})
 }
 
 // newTag draws a path tag that is not in use. 28 random bits: not a secret, but nothing to guess either.

@@ -139,7 +139,7 @@ func urlOf(l *Listener, addr netip.AddrPort, more string) string {
 }
 
 // publish dials and runs a client until the test ends; errors of Run go to the channel.
-func publish(t testing.TB, url string, cfg DialConfig) (*Client, <-chan error) {
+func publish(t testing.TB, url string, cfg DialConfig, before ...func(*Client)) (*Client, <-chan error) {
 	t.Helper()
 	cfg.Logger, cfg.Agent = logger(t), "test"
 	c, err := Dial(t.Context(), url, cfg)
@@ -147,6 +147,9 @@ func publish(t testing.TB, url string, cfg DialConfig) (*Client, <-chan error) {
 		t.Fatal(err)
 	}
 	c.SetTracks([]wire.Track{{ID: 0, Codec: uint8(transport.H264), Config: []byte{1, 2, 3}}, {ID: 1, Codec: uint8(transport.AAC)}})
+	for _, f := range before {
+		f(c)
+	}
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { done <- c.Run(ctx) }()

@@ -2,14 +2,9 @@ package quiclink
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/quic-go/quic-go"
 
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
@@ -29,57 +24,60 @@ const (
 
 // receiving is the relay's side of one session.
 type receiving struct {
-	sock    *socket
-	conn    *quic.Conn
-	quic    func() netip.AddrPort // the address QUIC has validated last
-	stream  *quic.Stream
-	control *controlReader
-	sink    Sink
-	latency time.Duration
-	box     *inbox
-	tag     uint32
-	rx      *session.Receiver
-	open    *srtp.Opener // nil: DATAGRAM carriage
-	outbox  chan []byte  // control messages; see controlQueue
-	frames  chan []byte  // DATAGRAM carriage: feedback; full: left out, the next report repeats it
+	link
+	kept
+	sock     *socket
+	quic     func() netip.AddrPort // the address QUIC has validated last
+	tag      uint32
+	draining <-chan struct{} // the relay is going away; nil: it has been said
+	farewell func() wire.Drain
 
 	peer    returnPath
-	moved   int
 	oob     [48]byte
 	oobSize uint8
-	now     time.Time
-	out     []byte
-	spare   []*packet
 	payload transport.Payload
 
-	lostFrames uint64
-	keyAsked   time.Time
-	bye        time.Time // when the publisher said good-bye
-	counts     []uint64
-	theirs     transport.Stats
+	keyAsked time.Time
+	bye      time.Time // when the publisher said good-bye
 }
 
-func newReceiving(sock *socket, conn *quic.Conn, stream *quic.Stream, h *wire.Hello, latency time.Duration, rate congestion.Bitrate, sink Sink) (*receiving, error) {
+// kept is what a session has beside its connection, and what the next connection goes on with.
+type kept struct {
+	rx         *session.Receiver
+	sink       Sink
+	latency    time.Duration
+	moved      int
+	lostFrames uint64
+}
+
+// newReceiving makes the session of a publisher, or goes on with one: k.rx is not nil then.
+func newReceiving(sock *socket, l link, h *wire.Hello, k kept, rate congestion.Bitrate) (*receiving, error) {
+	conn := l.conn
 	s := &receiving{
-		sock: sock, conn: conn, quic: func() netip.AddrPort { return addrPort(conn.RemoteAddr()) }, stream: stream, sink: sink, latency: latency,
-		box: newInbox(), outbox: make(chan []byte, controlQueue), now: time.Now(),
-		peer: returnPath{valid: addrPort(conn.RemoteAddr())}, out: make([]byte, 0, maxPacket),
+		link: l, kept: k, sock: sock, quic: func() netip.AddrPort { return addrPort(conn.RemoteAddr()) },
+		peer: returnPath{valid: addrPort(conn.RemoteAddr())},
 	}
-	cfg := session.Config{Latency: latency, MaxBitrate: rate, InOrder: h.Flags&wire.HelloInOrder != 0}
+	cfg := session.Config{Latency: k.latency, MaxBitrate: rate, MTU: maxMTU, InOrder: h.Flags&wire.HelloInOrder != 0}
 	if h.Flags&wire.HelloDatagram != 0 {
 		s.frames = make(chan []byte, controlQueue)
 	} else {
-		client, server, err := exportKeys(conn.ConnectionState().TLS, h.SessionID, 0, 0)
+		var err error
+		tls, id := conn.ConnectionState().TLS, h.SessionID
+		s.keys, err = newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
+			receive, send, err = exportKeys(tls, id, 0, epoch)
+			return send, receive, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		if cfg.Seal, cfg.Open, err = ends(server, client); err != nil {
-			return nil, err
-		}
-		s.open = cfg.Open
+		cfg.Seal, cfg.Open = s.keys.seal, s.keys.open
 	}
 	s.tag = newTag(sock, s.box)
 	cfg.Tag = s.tag
+	if s.rx != nil {
+		s.rx.Resume(s.tag, cfg.Seal, cfg.Open)
+		return s, nil
+	}
 	var err error
 	if s.rx, err = session.NewReceiver(s.now, cfg); err != nil {
 		sock.unroute(s.tag)
@@ -88,35 +86,21 @@ func newReceiving(sock *socket, conn *quic.Conn, stream *quic.Stream, h *wire.He
 	return s, nil
 }
 
-// run drives the session until the publisher says good-bye, the connection or ctx ends, or the sink has enough.
+// run drives the session until the publisher says good-bye (nil), the connection or ctx ends, or the sink has enough.
 //
-// Goroutines: the caller's owns the session; one reads the control stream, one writes it, with DATAGRAM carriage one
-// reads and one writes frames. All end before run returns.
-func (s *receiving) run(ctx context.Context) End {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.conn.Context(), func() { cancel(context.Cause(s.conn.Context())) })
-	defer stop()
-	in := make(chan message, 4)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.control.run(ctx, in); !errors.Is(err, io.EOF) { // a publisher that has said good-bye closes its half
-			cancel(fmt.Errorf("control stream: %w", err))
+// Goroutines: the caller's owns the session; those of link.around.
+func (s *receiving) run(ctx context.Context) error {
+	stop := func() {
+		s.stream.CancelRead(0)
+		s.stream.CancelWrite(0)
+	}
+	return s.around(ctx, stop, func(ctx context.Context, in <-chan message, _ *sync.WaitGroup) error {
+		err := s.loop(ctx, in)
+		if err == nil {
+			s.goodbye(ctx)
 		}
+		return err
 	})
-	wg.Go(func() { _ = writeControl(ctx, s.stream, s.outbox) })
-	if s.frames != nil {
-		wg.Go(func() { readFrames(ctx, s.conn, s.box) })
-		wg.Go(func() { writeFrames(ctx, s.conn, s.frames) })
-	}
-	err := s.loop(ctx, in)
-	if err == nil {
-		s.goodbye(ctx)
-	}
-	cancel(err)
-	s.stream.CancelRead(0)
-	s.stream.CancelWrite(0)
-	wg.Wait()
-	return s.end(err)
 }
 
 // end says how the session stands: its last word, and what an Observer is told before.
@@ -128,19 +112,38 @@ func (s *receiving) end(err error) End {
 	return End{Err: err, Stats: st, Peer: s.from(), Moved: s.moved, RTT: s.conn.ConnectionStats().SmoothedRTT, Dropped: s.box.overflow()}
 }
 
-// goodbye tells the publisher what became of everything, and leaves it a moment to read that.
-func (s *receiving) goodbye(ctx context.Context) {
-	s.sendStats()
-	s.send(wire.AppendBye(nil, &wire.Bye{Reason: "played out"}))
-	select {
-	case <-ctx.Done(): // it has read it and closed
-	case <-time.After(2 * grace):
+// playOut hands on what has arrived of a stream whose connection is gone, and waits for the publisher, which ends ctx by
+// coming back, for as long as what it sends again can be in time.
+func (s *receiving) playOut(ctx context.Context) {
+	last := time.Now().Add(s.latency + grace)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-s.sink.Done():
+			return
+		case <-ctx.Done():
+			return
+		}
+		s.clock(time.Now())
+		if s.release() != nil {
+			return
+		}
+		for { // nobody reads reports any more
+			if _, ok := s.rx.AppendDatagram(s.out[:0], s.now); !ok {
+				break
+			}
+		}
+		if !s.now.Before(last) {
+			return
+		}
+		at := s.rx.NextTimeout()
+		if at.IsZero() || at.After(last) {
+			at = last
+		}
+		timer.Reset(max(0, at.Sub(s.now)))
 	}
-}
-
-func (s *receiving) sendStats() {
-	s.counts = counters(s.counts[:0], new(s.rx.Stats()))
-	s.send(wire.AppendStats(nil, s.counts))
 }
 
 // from is the address media comes from.
@@ -164,10 +167,13 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 		case m := <-in:
 			err = s.handleControl(m)
 		case <-tick.C:
-			s.sendStats()
+			s.sendStats(s.rx.Stats())
 			if o, ok := s.sink.(Observer); ok {
 				o.Observe(s.end(nil))
 			}
+		case <-s.draining:
+			s.draining = nil
+			s.send(wire.AppendDrain(nil, new(s.farewell())))
 		case <-s.sink.Done():
 			return errEnded
 		case <-ctx.Done():
@@ -177,7 +183,7 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 			return err
 		}
 		s.clock(time.Now())
-		s.takeIn()
+		s.take(s.handle)
 		if err := s.drain(); err != nil {
 			return err
 		}
@@ -197,53 +203,47 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 	}
 }
 
-// clock moves the session's time on, never back: packets carry the time they were read at.
-func (s *receiving) clock(t time.Time) {
-	if t.After(s.now) {
-		s.now = t
-	}
-}
-
-// takeIn handles what the socket has put into the inbox.
-func (s *receiving) takeIn() {
-	s.spare = s.box.take(s.spare)
-	for i, p := range s.spare {
-		s.handle(p)
-		putPacket(p)
-		s.spare[i] = nil
-	}
-}
-
 func (s *receiving) handle(p *packet) {
-	if s.open == nil {
+	if s.keys == nil {
 		s.rx.HandleDatagram(s.now, p.bytes())
 		return
 	}
-	newest, accepted := s.open.Newest(), s.open.Opened()
+	open := s.keys.open
+	newest, accepted := open.Newest(), open.Opened()
 	s.rx.HandleECN(s.now, p.bytes(), p.ecn)
-	if s.open.Opened() == accepted {
+	if open.Opened() == accepted {
 		return // nothing of it may be believed, its address included
 	}
 	from, before := unmap(p.from), s.from()
-	s.peer.heard(from, p.size, s.open.Newest() > newest)
-	if s.from() != before {
+	s.peer.heard(from, p.size, open.Newest() > newest)
+	if now := s.from(); now != before {
 		s.moved++
+		if now.Addr() != before.Addr() { // another network; another port is a NAT's, and the path is the same
+			s.rx.PathChanged()
+		}
 	}
 	if from == s.from() {
 		s.oobSize = uint8(copy(s.oob[:], p.oob()))
 	}
 }
 
-// drain hands on what is due and sends what the session has to say.
-func (s *receiving) drain() error {
+// release hands on what is due.
+func (s *receiving) release() error {
 	for {
 		var ok bool
 		if s.payload, ok = s.rx.PopPayload(s.now); !ok {
-			break
+			return nil
 		}
 		if err := s.sink.Payload(&s.payload); err != nil {
 			return err
 		}
+	}
+}
+
+// drain hands on what is due and sends what the session has to say.
+func (s *receiving) drain() error {
+	if err := s.release(); err != nil {
+		return err
 	}
 	s.askKeyframe()
 	for {
@@ -266,71 +266,5 @@ func (s *receiving) sendMedia(b []byte) {
 	}
 	if to, ok := s.peer.to(s.quic(), len(b)); ok {
 		_ = s.sock.send(b, s.oob[:s.oobSize], to)
-	}
-}
-
-// askKeyframe asks for a key frame when frames have been lost.
-func (s *receiving) askKeyframe() {
-	lost := s.rx.Stats().FramesLost
-	if lost == s.lostFrames || s.now.Sub(s.keyAsked) < keyframeEvery {
-		return
-	}
-	s.lostFrames, s.keyAsked = lost, s.now
-	s.send(wire.AppendKeyframe(nil, 0))
-}
-
-// send queues a control message; see controlQueue.
-func (s *receiving) send(b []byte) {
-	select {
-	case s.outbox <- b:
-	default:
-	}
-}
-
-func (s *receiving) handleControl(m message) error {
-	switch m.kind {
-	case wire.ControlTracks:
-		tracks, err := wire.ParseTracks(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: tracks: %w", errControl, err)
-		}
-		s.sink.Tracks(tracks)
-	case wire.ControlStats:
-		v, err := wire.ParseStats(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: stats: %w", errControl, err)
-		}
-		s.theirs = fromCounters(v)
-	case wire.ControlBye:
-		s.bye = s.now.Add(s.latency + grace)
-	}
-	return nil
-}
-
-// readFrames puts QUIC DATAGRAM frames into a session's inbox.
-func readFrames(ctx context.Context, conn *quic.Conn, q *inbox) {
-	for {
-		b, err := conn.ReceiveDatagram(ctx)
-		if err != nil {
-			return
-		}
-		if len(b) > maxPacket {
-			continue
-		}
-		p := getPacket()
-		p.at, p.size, p.ecn, p.sent = time.Now(), copy(p.data[:], b), 0, 0
-		q.put(p)
-	}
-}
-
-// writeFrames sends what comes in as DATAGRAM frames; it waits while QUIC's controller does.
-func writeFrames(ctx context.Context, conn *quic.Conn, in <-chan []byte) {
-	for {
-		select {
-		case b := <-in:
-			_ = conn.SendDatagram(b) // too long, or the connection is gone, which ctx says
-		case <-ctx.Done():
-			return
-		}
 	}
 }

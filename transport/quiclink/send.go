@@ -3,7 +3,6 @@ package quiclink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/fec"
-	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
@@ -37,76 +35,68 @@ const (
 
 // sending is the publisher's side of one connection.
 type sending struct {
-	client    *Client
-	path      *path
-	old       []*path // left behind by handovers; QUIC packets may still come in
-	conn      *quic.Conn
-	stream    *quic.Stream
-	control   *controlReader
-	remote    netip.AddrPort
-	tag       uint32
-	box       *inbox
-	tx        *session.Sender
-	floor     *congestion.Floor // nil: another controller
-	written   int               // bytes of media since needAt
-	needAt    time.Time
-	outbox    chan []byte    // control messages; see controlQueue
-	datagrams chan []byte    // DATAGRAM carriage; full: the session waits, as for the pacer
-	plans     chan *fec.Plan // computed off the packet path, one at a time
-	planning  bool
-	moved     chan handover
-	moving    bool
+	link
+	lasting
+	client   *Client
+	target   Target
+	path     *path
+	old      []*path // left behind by handovers; QUIC packets may still come in
+	remote   netip.AddrPort
+	tag      uint32
+	plans    chan *fec.Plan // computed off the packet path, one at a time
+	planning bool
+	moved    chan handover
+	moving   bool
+	mtu      mtu
 
-	latency  time.Duration
-	now      time.Time
-	out      []byte
-	spare    []*packet
+	successor chan *sending // to Client.drive: the connection that goes on where this one ends
+	found     chan *sending // the connection to the relay that takes over from one that drains; nil: there is none
+	drained   bool          // the relay has said that it drains
+	next      *sending      // takes over with the next key frame, or at switchBy
+	switchBy  time.Time
+	left      bool   // it has
+	early     *frame // the first one of next
+
 	blocked  bool
-	keyAt    time.Time // newest key frame written
-	askedAt  time.Time // newest request for one
-	needKey  bool      // picture frames are of no use before the next key frame
-	version  int       // of the tracks sent
+	version  int // of the tracks sent
 	tracks   []wire.Track
 	configAt [256]time.Time
 
 	rate       congestion.Bitrate
 	relayRate  congestion.Bitrate // the relay's own target; 0: none
 	raisedAt   time.Time
-	theirs     transport.Stats
 	began      time.Time // first media
-	heardStats bool      // QUIC has brought statistics since
+	reports    uint64    // of the session before there was this connection
+	answered   bool      // QUIC has brought statistics since
 	finishAt   time.Time // Close was called; the end at the latest
-	counts     []uint64
 	sendErrors uint64
+}
+
+// lasting is what a session has beside its connection, and what the next connection goes on with.
+type lasting struct {
+	tx      *session.Sender
+	floor   *congestion.Floor // nil: another controller
+	latency time.Duration
+	written int // bytes of media since needAt
+	needAt  time.Time
+	keyAt   time.Time // newest key frame written
+	askedAt time.Time // newest request for one
+	needKey bool      // picture frames are of no use before the next key frame
 }
 
 // run drives the session until everything is sent after Close (errFinished), the connection is lost, or ctx ends.
 //
-// Goroutines: the caller's owns the session; one reads the control stream, one writes it; with DATAGRAM carriage one
-// reads and one writes frames; at times one computes a plan. All end before run returns.
+// Goroutines: the caller's owns the session; those of link.around; at times one computes a plan, one validates a path,
+// one connects to another relay. All end before run returns.
 func (s *sending) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.conn.Context(), func() { cancel(context.Cause(s.conn.Context())) })
-	defer stop()
-	in := make(chan message, 4)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.control.run(ctx, in); err != nil {
-			cancel(fmt.Errorf("quiclink: control stream: %w", err))
+	stop := func() { _ = s.conn.CloseWithError(codeBye, "") }
+	err := s.around(ctx, stop, func(ctx context.Context, in <-chan message, wg *sync.WaitGroup) error {
+		err := s.loop(ctx, in, wg)
+		if errors.Is(err, errFinished) {
+			s.goodbye(ctx, in)
 		}
+		return err
 	})
-	wg.Go(func() { _ = writeControl(ctx, s.stream, s.outbox) })
-	if s.datagrams != nil {
-		wg.Go(func() { readFrames(ctx, s.conn, s.box) })
-		wg.Go(func() { writeFrames(ctx, s.conn, s.datagrams) })
-	}
-	err := s.loop(ctx, in, &wg)
-	if errors.Is(err, errFinished) {
-		s.goodbye(ctx, in)
-	}
-	cancel(err)
-	_ = s.conn.CloseWithError(codeBye, "")
-	wg.Wait()
 	if s.moving {
 		s.endHandover(<-s.moved)
 	}
@@ -114,6 +104,7 @@ func (s *sending) run(ctx context.Context) error {
 	for _, p := range s.old {
 		p.close()
 	}
+	s.endDrain(ctx, err)
 	if r, ok := refusal(err); ok {
 		return r
 	}
@@ -134,37 +125,42 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 	defer timer.Stop()
 	tick := time.NewTicker(targetEvery)
 	defer tick.Stop()
-	finish := s.client.finish
+	frames, handovers, finish := s.client.frames, s.client.handover, s.client.finish
+	if s.early != nil {
+		s.write(s.early)
+		s.early = nil
+	}
 	for n := 0; ; {
 		var err error
 		select {
 		case <-s.box.wake:
 		case <-timer.C:
-		case f := <-s.client.frames:
+		case f := <-frames:
 			s.clock(time.Now())
 			s.write(f)
 		case m := <-in:
-			err = s.handleControl(m)
+			err = s.handleControl(ctx, m, wg)
 		case <-tick.C:
 			if n++; n%int(statsEvery/targetEvery) == 0 {
-				s.sendStats()
+				s.sendStats(s.tx.Stats())
 			}
-			s.retarget()
+			s.look()
 			err = s.lookAtMedia()
-			s.client.publish(s)
 		case p := <-s.plans:
 			s.planning = false
 			s.tx.AddPlan(p)
-		case done := <-s.client.handover:
+		case done := <-handovers:
 			s.beginHandover(ctx, wg, done)
 		case h := <-s.moved:
 			s.endHandover(h)
+		case next := <-s.found:
+			s.succeed(next)
 		case <-finish:
 			finish = nil
 			s.finishAt = time.Now().Add(s.latency + grace)
-			for len(s.client.frames) > 0 {
+			for len(frames) > 0 {
 				s.clock(time.Now())
-				s.write(<-s.client.frames)
+				s.write(<-frames)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -173,122 +169,52 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			return err
 		}
 		s.clock(time.Now())
-		s.takeIn()
+		if s.left && frames != nil {
+			frames, handovers, finish = nil, nil, nil
+			s.finishAt = s.now.Add(s.latency + grace)
+		}
+		s.take(func(p *packet) { s.tx.HandleDatagram(s.now, p.bytes()) })
+		if err := s.rekey(); err != nil {
+			return err
+		}
+		if s.tx.BlackHole() {
+			s.shrink()
+		}
 		s.sendTracks()
 		s.drain()
 		if s.tx.KeyframeWanted() {
 			s.gaveUp()
 		}
 		s.plan(wg)
-		at := s.tx.NextTimeout()
-		if finish == nil && !s.now.Before(s.finishAt) {
+		if !s.finishAt.IsZero() && !s.now.Before(s.finishAt) {
 			return errFinished
 		}
-		if at.IsZero() {
-			at = s.now.Add(time.Hour)
-		}
-		if finish == nil && at.After(s.finishAt) {
-			at = s.finishAt
-		}
-		if s.blocked {
-			at = s.now.Add(retry)
-		}
-		timer.Reset(max(0, at.Sub(s.now)))
+		timer.Reset(max(0, s.nextTimeout().Sub(s.now)))
 	}
 }
 
-func (s *sending) clock(t time.Time) {
-	if t.After(s.now) {
-		s.now = t
+// nextTimeout is when the loop has something to do if nothing comes before.
+func (s *sending) nextTimeout() time.Time {
+	at := s.tx.NextTimeout()
+	if at.IsZero() {
+		at = s.now.Add(time.Hour)
 	}
+	if !s.finishAt.IsZero() && at.After(s.finishAt) {
+		at = s.finishAt
+	}
+	if s.blocked {
+		at = s.now.Add(retry)
+	}
+	return at
 }
 
-func (s *sending) takeIn() {
-	s.spare = s.box.take(s.spare)
-	for i, p := range s.spare {
-		s.tx.HandleDatagram(s.now, p.bytes())
-		putPacket(p)
-		s.spare[i] = nil
+// look is what the session does every targetEvery.
+func (s *sending) look() {
+	if !s.left {
+		s.retarget()
 	}
-}
-
-// write takes a frame into the session. Pictures wait for a key frame after a connection was lost.
-func (s *sending) write(f *frame) {
-	defer framePool.Put(f)
-	picture := !f.Codec.IsAudio() && f.Codec != transport.Passthrough
-	if picture && s.needKey && !f.Flags.Has(transport.Key) && !f.Flags.Has(transport.Config) {
-		s.client.unsent()
-		return
-	}
-	s.sendTracks()
-	if s.began.IsZero() {
-		s.began = s.now
-	}
-	if picture && f.Flags.Has(transport.Key) || f.Codec.IsAudio() && s.now.Sub(s.configAt[f.Track]) >= audioConfigEvery {
-		s.writeConfig(&f.Frame)
-	}
-	s.measure(len(f.Data))
-	if err := s.tx.WriteFrame(s.now, &f.Frame); err != nil {
-		s.client.unsent()
-		return
-	}
-	if picture {
-		s.needKey = false
-	}
-	if picture && f.Flags.Has(transport.Key) {
-		s.keyAt = s.now
-	}
-}
-
-// gaveUp acts on a picture that could not be sent in time and others refer to: what follows it up to the next key frame cannot be
-// decoded. Where the path is full that is not sent, so that the key frame is in time (design.md §3, "when the encoder
-// cannot be moved"). Was a key frame written since, as far as one can tell, its pictures can.
-func (s *sending) gaveUp() {
-	if s.floor != nil && s.floor.Crowded() && s.now.Sub(s.keyAt) > s.latency {
-		s.needKey = true
-	}
-	if s.now.Sub(s.askedAt) >= targetEvery {
-		s.askedAt = s.now
-		s.askKeyframe(0)
-	}
-}
-
-// needEvery is how long the stream's rate is measured over: ours, a usual GOP, so that one key frame is in it.
-const needEvery = 2 * time.Second
-
-// measure tells the controller what the stream takes.
-func (s *sending) measure(n int) {
-	s.written += n + perFrame
-	d := s.now.Sub(s.needAt)
-	switch {
-	case s.floor == nil:
-	case s.needAt.IsZero():
-		s.needAt = s.now
-	case d >= needEvery:
-		s.floor.Need(congestion.Bitrate(float64(s.written) * 8 * wireShare / d.Seconds()))
-		s.needAt, s.written = s.now, 0
-	}
-}
-
-// Ours: a packet of 1200 bytes carries 1130 of media; and each frame has a header, and a packet that is not full.
-const (
-	wireShare = 1.09
-	perFrame  = 100
-)
-
-// writeConfig sends a track's configuration in band, before the frame it decodes.
-func (s *sending) writeConfig(f *transport.Frame) {
-	for i := range s.tracks {
-		t := &s.tracks[i]
-		if t.ID != f.Track || len(t.Config) == 0 {
-			continue
-		}
-		s.configAt[f.Track] = s.now
-		c := *f
-		c.Flags = transport.Config | f.Flags&transport.Key
-		c.Data = t.Config
-		_ = s.tx.WriteFrame(s.now, &c) // no room: the frame behind it has none either, and is counted
-	}
+	s.lookAtMTU()
+	s.client.publish(s)
 }
 
 // sendTracks tells the relay of tracks it does not know yet.
@@ -304,18 +230,21 @@ func (s *sending) sendTracks() {
 // drain sends what the session lets go.
 func (s *sending) drain() {
 	for {
-		if s.blocked = s.datagrams != nil && len(s.datagrams) == cap(s.datagrams); s.blocked {
+		if s.blocked = s.frames != nil && len(s.frames) == cap(s.frames); s.blocked {
 			return
 		}
 		b, ok := s.tx.AppendDatagram(s.out[:0], s.now)
 		if !ok {
 			return
 		}
-		if s.datagrams != nil {
-			s.datagrams <- append([]byte(nil), b...)
+		if s.frames != nil {
+			s.frames <- append([]byte(nil), b...)
 			continue
 		}
 		if err := s.path.sock.send(b, nil, s.remote); err != nil {
+			if tooLong(err) {
+				s.shrink()
+			}
 			s.sendErrors++ // like a loss; a path that is gone ends the connection by its idle time-out
 			s.client.mu.Lock()
 			s.client.stats.SendErrors++
@@ -324,51 +253,8 @@ func (s *sending) drain() {
 	}
 }
 
-func (s *sending) send(b []byte) {
-	select {
-	case s.outbox <- b:
-	default:
-	}
-}
-
-func (s *sending) sendStats() {
-	s.counts = counters(s.counts[:0], new(s.tx.Stats()))
-	s.send(wire.AppendStats(nil, s.counts))
-}
-
-func (s *sending) handleControl(m message) error {
-	switch m.kind {
-	case wire.ControlStats:
-		v, err := wire.ParseStats(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: stats: %w", errControl, err)
-		}
-		s.theirs = fromCounters(v)
-		s.heardStats = s.heardStats || !s.began.IsZero() && s.now.Sub(s.began) > fallbackAfter/2
-	case wire.ControlKeyframe:
-		track, err := wire.ParseKeyframe(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: keyframe: %w", errControl, err)
-		}
-		s.askKeyframe(track)
-	case wire.ControlTarget:
-		t, err := wire.ParseTarget(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: target: %w", errControl, err)
-		}
-		s.relayRate = congestion.Bitrate(t.Bitrate)
-	case wire.ControlBye:
-		b, err := wire.ParseBye(m.body)
-		if err != nil {
-			return fmt.Errorf("%w: bye: %w", errControl, err)
-		}
-		return &Rejection{b.Code, b.Reason}
-	}
-	return nil
-}
-
 func (s *sending) askKeyframe(track uint8) {
-	if f := s.client.cfg.OnKeyframe; f != nil {
+	if f := s.client.cfg.OnKeyframe; f != nil && !s.left {
 		f(track)
 	}
 }
@@ -394,7 +280,10 @@ func (s *sending) retarget() {
 
 // lookAtMedia finds out that a network lets QUIC through and not what is beside it.
 func (s *sending) lookAtMedia() error {
-	if s.client.target.Carriage == Auto && s.datagrams == nil && s.heardStats && s.tx.Stats().Feedback == 0 && s.now.Sub(s.began) > fallbackAfter {
+	if s.target.Carriage != Auto || s.frames != nil || !s.answered || s.now.Sub(s.began) <= fallbackAfter {
+		return nil
+	}
+	if s.tx.Stats().Feedback == s.reports {
 		return errNoMedia
 	}
 	return nil
@@ -408,28 +297,5 @@ func (s *sending) plan(wg *sync.WaitGroup) {
 	if setting, wanted := s.tx.PlanWanted(); wanted {
 		s.planning = true
 		wg.Go(func() { s.plans <- fec.NewPlan(setting) })
-	}
-}
-
-// goodbye says what was sent and that it is all, and waits until the relay has played it out and says so.
-func (s *sending) goodbye(ctx context.Context, in <-chan message) {
-	s.sendStats()
-	s.send(wire.AppendBye(nil, &wire.Bye{Reason: "the publisher has ended"}))
-	close(s.outbox)
-	end := time.NewTimer(s.latency + grace + time.Second)
-	defer end.Stop()
-	for {
-		select {
-		case m := <-in:
-			if m.kind == wire.ControlBye || s.handleControl(m) != nil {
-				return
-			}
-		case <-s.conn.Context().Done():
-			return
-		case <-ctx.Done():
-			return
-		case <-end.C:
-			return
-		}
 	}
 }

@@ -172,8 +172,8 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.s = &receiving{sock: p.sock, quic: func() netip.AddrPort { return from }, sink: r.sink, box: newInbox(), open: open,
-		peer: returnPath{valid: from}, now: time.Now(), out: make([]byte, 0, maxPacket), outbox: make(chan []byte, 1)}
+	r.s = &receiving{link: newLink(nil, nil, nil), kept: kept{sink: r.sink}, sock: p.sock, quic: func() netip.AddrPort { return from }, peer: returnPath{valid: from}}
+	r.s.keys = &keyring{open: open}
 	if r.s.rx, err = session.NewReceiver(r.s.now, session.Config{Tag: 5, Seal: seal, Open: open, InOrder: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func (r *rig) receive(t testing.TB, n int) {
 		}
 		n -= r.s.sock.got
 		r.s.clock(time.Now())
-		r.s.takeIn()
+		r.s.take(r.s.handle)
 		if err := r.s.drain(); err != nil {
 			t.Fatal(err)
 		}

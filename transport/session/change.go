@@ -16,7 +16,10 @@ func (r *Receiver) SetEpoch(epoch uint32) { r.cfg.Epoch = epoch }
 
 // SetMTU bounds the datagrams of frames written from now on: path MTU discovery or EMSGSIZE said so. It cannot rise
 // above Config.MTU.
-func (s *Sender) SetMTU(n int) { s.mtu = max(minMTU, min(n, s.cfg.MTU)) }
+func (s *Sender) SetMTU(n int) {
+	s.hole.found = s.hole.found && n <= s.mtu
+	s.mtu = max(minMTU, min(n, s.cfg.MTU))
+}
 
 // Resume goes on over a new connection: new keys, a new tag, transport sequence numbers from 0. Frames, media sequence
 // numbers and the clock go on. What was in flight counts as lost and is sent again while there is time.
@@ -26,7 +29,7 @@ func (s *Sender) Resume(now time.Time, tag uint32, seal *srtp.Sealer, open *srtp
 	s.settle(at)
 	s.tracker = arq.NewTracker(trackerPackets)
 	s.cfg.Tag, s.cfg.Seal, s.cfg.Open, s.cfg.Epoch = tag, seal, open, 0
-	s.breaker, s.pace = breaker{}, at
+	s.breaker, s.pace, s.hole = breaker{}, at, blackHole{}
 }
 
 // Resume is Sender.Resume at the other end. A publisher that lost its state, too, needs a new Receiver.

@@ -173,7 +173,7 @@ func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil || !s.valid(it.ref) {
 		return dst, false
 	}
-	if p.here || b.over || now > b.deadline || payload == nil {
+	if p.here || b.over || now > b.deadline || payload == nil || s.swallowed(len(payload)) {
 		p.flying--
 		b.answers--
 		return dst, false

@@ -45,6 +45,7 @@ type Sender struct {
 	probing prober
 	breaker breaker
 	ration  ration
+	hole    blackHole
 
 	source  wire.Source
 	symbol  []byte
@@ -249,6 +250,7 @@ func (s *Sender) settle(now time.Duration) {
 				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost, CE: e.ECN == 3,
 			})
 		}
+		s.hole.note(e)
 		s.note(e)
 	}
 	for _, lost := range s.tracker.Fates() {

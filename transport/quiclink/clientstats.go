@@ -1,0 +1,56 @@
+package quiclink
+
+import (
+	"github.com/fairlead-live/fairlead/transport"
+)
+
+// publish takes a connection's numbers into the snapshot.
+func (c *Client) publish(s *sending) {
+	sender := s.tx.Stats()
+	rtt := s.conn.ConnectionStats().SmoothedRTT
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live[s] = [2]transport.Stats{sender, s.theirs}
+	c.stats.Sender, c.stats.Relay = c.base[0], c.base[1]
+	for _, l := range c.live {
+		c.stats.Sender, c.stats.Relay = sum(c.stats.Sender, l[0]), sum(c.stats.Relay, l[1])
+	}
+	if s.left {
+		return
+	}
+	c.stats.RTT, c.stats.Target, c.stats.Latency, c.stats.MTU = rtt, s.rate, s.latency, s.mtu.now
+	c.stats.Carriage = SRTP
+	if s.frames != nil {
+		c.stats.Carriage = Datagram
+	}
+}
+
+// settle keeps the numbers of a session that has ended.
+func (c *Client) settle(s *sending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, l := range c.live[s] {
+		c.base[i] = sum(c.base[i], l)
+	}
+	delete(c.live, s)
+}
+
+// sum adds two snapshots.
+func sum(a, b transport.Stats) transport.Stats {
+	for _, p := range [...]struct {
+		to   *uint64
+		from uint64
+	}{
+		{&a.Sent, b.Sent}, {&a.Delivered, b.Delivered}, {&a.Recovered, b.Recovered}, {&a.Late, b.Late}, {&a.Lost, b.Lost},
+		{&a.InFlight, b.InFlight}, {&a.RecoveredByResend, b.RecoveredByResend}, {&a.RecoveredByRepair, b.RecoveredByRepair},
+		{&a.FramesSent, b.FramesSent}, {&a.FramesDelivered, b.FramesDelivered}, {&a.FramesLost, b.FramesLost},
+		{&a.BytesSent, b.BytesSent}, {&a.BytesReceived, b.BytesReceived}, {&a.SourceBytes, b.SourceBytes},
+		{&a.Datagrams, b.Datagrams}, {&a.Resends, b.Resends}, {&a.Repairs, b.Repairs}, {&a.Probes, b.Probes}, {&a.Feedback, b.Feedback},
+	} {
+		*p.to += p.from
+	}
+	for i, n := range b.Drops {
+		a.Drops[i] += n
+	}
+	return a
+}

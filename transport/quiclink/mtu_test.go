@@ -1,0 +1,72 @@
+package quiclink
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport/session"
+	"github.com/fairlead-live/fairlead/transport/wire"
+)
+
+// Datagrams grow to what QUIC finds the path to carry; when the network then drops the long ones without a word, they shrink
+// and the stream goes on.
+func TestDatagramsFitThePath(t *testing.T) {
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), DialConfig{Controller: func() session.Controller {
+		return &congestion.Fixed{Rate: 20 * congestion.Mbps} // this is not about what a controller makes of such losses
+	}})
+	feed(t, c, 0, 80)
+	if got := c.Stats().MTU; got < 1300 || got > maxMTU {
+		t.Errorf("MTU = %d after a while, want 1300 to %d", got, maxMTU)
+	}
+	n.watch(func(b []byte) bool { return !wire.IsMedia(b) || len(b) <= 1210 })
+	feed(t, c, 80, 120)
+	finish(t, c, done, sink)
+	if got := c.Stats().MTU; got != baseMTU {
+		t.Errorf("MTU = %d where 1210 pass, want %d", got, baseMTU)
+	}
+	// The key frame whose long packets are gone cannot be repaired; all others arrive.
+	if n := len(sink.frames); n < 199 {
+		t.Errorf("%d frames of 200 arrived: %v", n, sink.frames)
+	}
+}
+
+func TestTheSystemsLimitIsSeen(t *testing.T) {
+	p, err := newPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	err = p.sock.send(make([]byte, 1<<16), nil, netip.AddrPortFrom(netip.IPv6Loopback(), 9))
+	if !tooLong(err) {
+		t.Errorf("a datagram of 64 KiB: %v, want EMSGSIZE", err)
+	}
+}
+
+func TestQUICTellsThePathMTU(t *testing.T) {
+	l := relayFor(t)
+	p, err := newPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	pin, _ := l.Pin()
+	tls, err := clientTLS("x", pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := quicConfig()
+	cfg.DisablePathMTUDiscovery = true // it stays at the size of the first packet
+	conn, err := p.tr.Dial(t.Context(), l.Addr(), tls, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(codeBye, "")
+	if got := pathMTU(conn); got != 1280 {
+		t.Errorf("the path MTU is %d, want quic-go's first packet of 1280", got)
+	}
+}
