@@ -14,7 +14,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	t.Parallel()
 	first, second := newCollector(), newCollector()
 	here, there := relayFor(t, first), relayFor(t, second)
-	c, done := publish(t, urlOf(here, netip.AddrPort{}, "&token=kept"), DialConfig{})
+	c, done := publish(t, urlOf(here, netip.AddrPort{}, "&token=kept"), steady)
 	drained := make(chan time.Duration, 1)
 	go func() {
 		time.Sleep(200 * time.Millisecond)
@@ -51,7 +51,7 @@ func TestDrainWithoutAnotherRelay(t *testing.T) {
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
-	c, done := publish(t, urlOf(l, netip.AddrPort{}, ""), DialConfig{})
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, ""), steady)
 	go func() {
 		time.Sleep(100 * time.Millisecond)
 		l.Drain(context.Background(), 2*time.Second, "")

@@ -14,7 +14,7 @@ func TestRekeyingLosesNoPacket(t *testing.T) {
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
-	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), DialConfig{}, func(c *Client) {
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), steady, func(c *Client) {
 		c.first.keys.every = 20 * time.Millisecond
 	})
 	feed(t, c, 0, 120)

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
@@ -156,6 +158,9 @@ func publish(t testing.TB, url string, cfg DialConfig, before ...func(*Client)) 
 	t.Cleanup(cancel)
 	return c, done
 }
+
+// steady is for tests that are about something else than what a controller makes of a machine that stands still now and then.
+var steady = DialConfig{Controller: func() session.Controller { return &congestion.Fixed{Rate: 20 * congestion.Mbps} }}
 
 // feed writes frames first … first+n-1 in real time, a key frame every 50.
 func feed(t testing.TB, c *Client, first, n int) {

@@ -244,7 +244,8 @@ func TestSessionGoesOnAfterALostConnection(t *testing.T) {
 	var mu sync.Mutex
 	var states []State
 	c, done := publish(t, urlOf(l, netip.AddrPort{}, ""), DialConfig{
-		OnState: func(s State, _ error) { mu.Lock(); defer mu.Unlock(); states = append(states, s) },
+		Controller: steady.Controller,
+		OnState:    func(s State, _ error) { mu.Lock(); defer mu.Unlock(); states = append(states, s) },
 	})
 	feed(t, c, 0, 60)
 	c.first.path.sock.Close() // the publisher's network is gone under it
