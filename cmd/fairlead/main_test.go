@@ -243,7 +243,7 @@ func TestPushReportsAndExits(t *testing.T) {
 		code int
 		want string
 	}{
-		{strings.Replace(url, "live/cam", "live/other", 1), exitRefused, "may not publish here"},
+		{strings.Replace(url, "live/cam", "live/other", 1), exitRefused, "not allowed"},
 		{regexp.MustCompile(`pin=[\w-]{43}`).ReplaceAllString(url, "pin="+strings.Repeat("A", 43)), exitRefused, "not the pinned one"},
 	} {
 		p := startFairlead(t, "push", file, c.url)

@@ -148,7 +148,7 @@ func TestRebindingLosesNothing(t *testing.T) {
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
-	c, done := publish(t, urlOf(l, n.addr(), ""), DialConfig{})
+	c, done := publish(t, urlOf(l, n.addr(), ""), steady)
 	feed(t, c, 0, 100)
 	n.rebind()
 	feed(t, c, 100, 5)
@@ -175,7 +175,7 @@ func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
-	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), DialConfig{})
+	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), steady)
 	evil, err := net.DialUDP("udp4", nil, l.Addr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestFallsBackToDatagrams(t *testing.T) {
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
 	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
-	c, done := publish(t, urlOf(l, n.addr(), ""), DialConfig{})
+	c, done := publish(t, urlOf(l, n.addr(), ""), steady)
 	feed(t, c, 0, 400)
 	finish(t, c, done, sink)
 	if st := c.Stats(); st.Carriage != Datagram {
@@ -290,7 +290,7 @@ func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
-	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), DialConfig{})
+	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), steady)
 	feed(t, c, 0, 30)
 	up := 0
 	n.watch(func(b []byte) bool { // media only, and only every tenth packet of it
@@ -318,7 +318,7 @@ func TestPlannedHandoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
-	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), DialConfig{})
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), steady)
 	before := c.first.path.sock.LocalAddr()
 	go func() {
 		time.Sleep(300 * time.Millisecond)
