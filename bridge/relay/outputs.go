@@ -83,7 +83,7 @@ func (o *outputs) add(d config.Destination, added bool) (string, error) {
 
 // start runs an output; o.mu is held.
 func (o *outputs) start(e *output) {
-	if o.ctx == nil || o.ctx.Err() != nil {
+	if o.ctx == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
@@ -120,7 +120,8 @@ func (o *outputs) run(ctx context.Context) error {
 	}
 	o.mu.Unlock()
 	<-ctx.Done()
-	o.mu.Lock() // nothing starts any more
+	o.mu.Lock()
+	o.ctx = nil // nothing starts any more
 	o.mu.Unlock()
 	o.wg.Wait()
 	return nil
