@@ -201,7 +201,7 @@ func (s *srtOutput) status() Status {
 	st := Status{To: "srt://" + s.addr, State: s.state, FramesSent: s.frames, Unsent: s.unsent, Reconnects: s.again}
 	if s.conn != nil {
 		c := s.conn.Stats()
-		st.SendBytes, st.RTT = s.before+c.SentBytes, c.RTT
+		st.SendBytes, st.RTT, st.Target = s.before+c.SentBytes, c.RTT, int64(c.Target)
 	}
 	return st
 }

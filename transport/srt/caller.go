@@ -109,6 +109,7 @@ type Caller struct {
 	wanted    wanted
 	copies    []copyAt
 	rtt, rttV time.Duration
+	least     rtt // of the round trips: only its minimum counts
 	sampled   bool
 	window    int64 // packets the peer has room for
 	pace      congestion.Pacer

@@ -104,7 +104,7 @@ func (c *Caller) agree(now time.Duration, h *handshake) error {
 	c.tooLate = h.flags&flagTLPktDrop != 0
 	c.window = int64(min(max(h.window, 2), flowWindow))
 	if !c.repeated {
-		c.measured(now-c.concluded, (now-c.concluded)/2)
+		c.measured(now, now-c.concluded, (now-c.concluded)/2)
 	}
 	return nil
 }
@@ -118,8 +118,9 @@ func (c *Caller) longest() int {
 }
 
 // measured takes a round trip, as it stands: ACKs carry the smoothed one.
-func (c *Caller) measured(rtt, variance time.Duration) {
+func (c *Caller) measured(now, rtt, variance time.Duration) {
 	c.rtt, c.rttV, c.sampled = min(max(rtt, 100*time.Microsecond), maxRTT), min(variance, maxRTT), true
+	c.least.sample(now, c.rtt)
 }
 
 // maxRTT is the longest round trip that is believed; ours.

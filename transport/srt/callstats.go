@@ -7,7 +7,8 @@ type CallerStats struct {
 	Latency time.Duration // agreed on
 	RTT     time.Duration // as the peer's ACKs say; before the first one, the handshake's
 	RTTVar  time.Duration
-	Filter  string // agreed on; empty: none
+	Least   time.Duration // shortest RTT of the last 10 to 20 s
+	Filter  string        // agreed on; empty: none
 
 	Taken   uint64 // payloads
 	Refused uint64 // not taken: no connection
@@ -44,6 +45,7 @@ type CallerStats struct {
 func (c *Caller) Stats() CallerStats {
 	s := c.stats
 	s.Latency, s.RTT, s.RTTVar, s.Queued, s.InFlight, s.Available = c.latency, c.rtt, c.rttV, c.queue.len(), int(c.next-c.first), int(c.window)
+	s.Least = c.least.minimum()
 	if c.filtered {
 		s.Filter = c.filter.String()
 	}

@@ -12,6 +12,8 @@ const (
 	rtoSlack = 30 * time.Millisecond
 	// copyLeast is the least time between the two copies of a last resend, so that one burst of losses does not take both.
 	copyLeast = 4 * time.Millisecond
+	// copyQueue is the least rise of the round trip that counts as a queue.
+	copyQueue = 20 * time.Millisecond
 	maxCopies = 1024
 	// maxACKACKs bounds the answers that wait.
 	maxACKACKs = 16
@@ -39,7 +41,7 @@ func (c *Caller) acknowledged(now time.Duration, number uint32, body []byte) {
 		c.window = int64(min(max(a.Available, 2), flowWindow)) // 0 would be for ever: nothing is sent that could be answered
 		rtt, v := time.Duration(a.RTT)*time.Microsecond, time.Duration(a.RTTVar)*time.Microsecond
 		if rtt != initialRTT || v != initialRTTVar { // those are of before its first sample
-			c.measured(rtt, v)
+			c.measured(now, rtt, v)
 		}
 	}
 	if len(body) >= 28 {
@@ -122,7 +124,10 @@ func (c *Caller) resend(dst []byte, now time.Duration) ([]byte, bool) {
 		if k.seq >= c.first && k.seq < c.next {
 			if o := c.ring.at(k.seq); o.data != nil && !o.again && c.spend(o) {
 				c.stats.Copies++
-				return c.transmit(dst, now, k.seq, o), true
+				last := o.last
+				dst = c.transmit(dst, now, k.seq, o)
+				o.last = last // an asking that the first one's loss brings is no duplicate
+				return dst, true
 			}
 		}
 	}
@@ -170,7 +175,7 @@ func (c *Caller) earn(n int) {
 // insure plans a second copy of a resend when no further asking could bring another one in time.
 func (c *Caller) insure(now time.Duration, seq int64, o *outgoing) {
 	left := o.born + c.latency - now // until when a copy is of use
-	if c.cfg.Single || !c.sampled || !c.tooLate || left <= 0 || left > c.rtt+c.rttV || len(c.copies) >= maxCopies {
+	if c.cfg.Single || !c.sampled || !c.tooLate || left <= 0 || left > c.rtt+c.rttV+c.nakPeriod() || len(c.copies) >= maxCopies || c.queueing() {
 		return
 	}
 	at := now + min(max(copyLeast, c.rtt/8), left)
@@ -179,6 +184,15 @@ func (c *Caller) insure(now time.Duration, seq int64, o *outgoing) {
 	}
 	c.copies = append(c.copies, copyAt{seq, at})
 }
+
+// queueing reports whether the path holds a queue: what is lost then is lost for lack of room, which copies do not make.
+func (c *Caller) queueing() bool {
+	least := c.least.minimum()
+	return c.rtt > least+max(least/2, copyQueue)
+}
+
+// nakPeriod is how long a receiver may wait before it asks again: libsrt's interval of periodic NAKs, draft §4.8.2.
+func (c *Caller) nakPeriod() time.Duration { return max((c.rtt+4*c.rttV)/2, leastRepeat) }
 
 // arm schedules the resend of the first packet in flight, should nothing be heard of it.
 func (c *Caller) arm(now time.Duration) {

@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srt"
+	"github.com/fairlead-live/fairlead/transport/srt/adapt"
 	"github.com/fairlead-live/fairlead/transport/udp"
 )
 
@@ -24,6 +26,9 @@ const (
 	// movedEvery how often.
 	movedAfter = 500 * time.Millisecond
 	movedEvery = 500 * time.Millisecond
+	// Bounds of the encoder's target.
+	leastTarget = 300 * congestion.Kbps
+	mostTarget  = 50 * congestion.Mbps
 )
 
 var errOnlySends = errors.New("srt: this connection only sends")
@@ -31,7 +36,8 @@ var errOnlySends = errors.New("srt: this connection only sends")
 // call is a connection of our caller. One goroutine owns the socket and the core; Write hands it payloads.
 type call struct {
 	addr   string
-	core   *srt.Caller // owned by the loop
+	core   *srt.Caller // owned by the loop, with what follows
+	watch  adapt.Watch
 	into   []byte
 	out    []byte
 	looked time.Time
@@ -64,6 +70,7 @@ func callOwn(addr string, cfg DialConfig) (*call, error) {
 		return nil, err
 	}
 	k := &call{addr: addr, core: core, conn: conn, into: make([]byte, 2048), done: make(chan struct{}), up: make(chan struct{})}
+	k.watch.Rule = adapt.NewDelay(adapt.Range{Min: leastTarget, Max: mostTarget})
 	go k.run()
 	<-k.up
 	err = k.failed()
@@ -142,6 +149,7 @@ func (k *call) push(now time.Time) {
 // report shows the world how the connection does, and says whether it has ended.
 func (k *call) report(now time.Time) bool {
 	err := k.core.Err()
+	target := k.watch.Update(now, k.core)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	up := !k.isUp && (k.core.Connected() || err != nil)
@@ -149,6 +157,7 @@ func (k *call) report(now time.Time) bool {
 		k.taken = now
 		s := k.core.Stats()
 		k.snapshot = callStats(&s, k.core.Backlog(now), k.overrun)
+		k.snapshot.Target = target
 	}
 	if err != nil && k.err == nil {
 		k.err = err

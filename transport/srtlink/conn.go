@@ -86,12 +86,13 @@ type Stats struct {
 	Resent        uint64
 
 	// Of our caller only. SentBytes then counts SRT headers, resends and parity.
-	Parity  uint64        // packets
-	Filter  string        // packet filter agreed on
-	Unsent  uint64        // payloads dropped before they were sent: too late, or no room
-	GivenUp uint64        // packets not acknowledged in time
-	Unacked int           // packets not acknowledged yet, sent or not
-	Backlog time.Duration // how long the oldest packet that was not sent has waited
+	Parity  uint64             // packets
+	Filter  string             // packet filter agreed on
+	Unsent  uint64             // payloads dropped before they were sent: too late, or no room
+	GivenUp uint64             // packets not acknowledged in time
+	Unacked int                // packets not acknowledged yet, sent or not
+	Backlog time.Duration      // how long the oldest packet that was not sent has waited
+	Target  congestion.Bitrate // what the path carries, as a bitrate for the encoder
 }
 
 // Stats reads the counters. Those of a listener or a caller of ours are up to statsEvery old.

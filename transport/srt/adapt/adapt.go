@@ -1,5 +1,5 @@
-// Package adapt holds the rules by which SRT encoders in the field choose their bitrate: belacoder's, Moblin's form of it, and
-// Moblin's own. None is told anything by its receiver; each looks at the smoothed round trip that comes back in ACKs, at how
+// Package adapt holds the rules by which SRT encoders in the field choose their bitrate (belacoder's, Moblin's form of it, and
+// Moblin's own), and ours for fairlead push. None is told anything by its receiver; each looks at the smoothed round trip that comes back in ACKs, at how
 // many packets are not acknowledged, and at the latency, which sets its thresholds:
 //
 //	w := adapt.Watch{Rule: adapt.NewBelacoder(adapt.Range{Min: 300 * congestion.Kbps, Max: 6 * congestion.Mbps})}
@@ -17,12 +17,17 @@ import (
 	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
-// Sample is what a rule looks at.
+// Sample is what a rule looks at; the last four are for ours only.
 type Sample struct {
 	RTT      time.Duration      // smoothed, as the peer's ACKs say
 	Buffered int                // packets not acknowledged, sent or not
 	SendRate congestion.Bitrate // since the last sample, resends included
 	Latency  time.Duration      // of the connection
+
+	Least     time.Duration      // shortest RTT of the last 10 to 20 s
+	Delivered congestion.Bitrate // arrives at the peer, as it says
+	Backlog   time.Duration      // how long the oldest packet that was not sent has waited
+	MediaRate congestion.Bitrate // of SendRate what is neither resend nor parity
 }
 
 // Rule turns samples, one each Every, into the encoder's bitrate.
@@ -42,7 +47,7 @@ type Watch struct {
 	Rule Rule
 
 	began, last time.Time
-	bytes       uint64
+	all, media  uint64 // bytes
 	target      congestion.Bitrate
 }
 
@@ -60,9 +65,13 @@ func (w *Watch) Update(now time.Time, c *srt.Caller) congestion.Bitrate {
 		return w.target
 	}
 	s := c.Stats()
-	bytes := s.SentBytes + s.ResentBytes + s.ParityBytes
-	rate := congestion.Bitrate(float64(8*(bytes-w.bytes)) / d.Seconds())
-	w.last, w.bytes = now, bytes
-	w.target = w.Rule.Update(now.Sub(w.began), Sample{s.RTT, c.Buffered(), rate, s.Latency})
+	all, media := s.SentBytes+s.ResentBytes+s.ParityBytes, s.SentBytes
+	rate := func(bytes uint64) congestion.Bitrate { return congestion.Bitrate(float64(8*bytes) / d.Seconds()) }
+	sample := Sample{
+		RTT: s.RTT, Buffered: c.Buffered(), SendRate: rate(all - w.all), Latency: s.Latency,
+		Least: s.Least, Delivered: congestion.Bitrate(8 * uint64(s.ByteRate)), Backlog: c.Backlog(now), MediaRate: rate(media - w.media),
+	}
+	w.last, w.all, w.media = now, all, media
+	w.target = w.Rule.Update(now.Sub(w.began), sample)
 	return w.target
 }

@@ -86,7 +86,7 @@ func (b *Belacoder) Update(now time.Duration, s Sample) congestion.Bitrate {
 		b.nextUp = now + b.upEvery
 	}
 	if b.followed {
-		b.bitrate = follow(b.bitrate, s.SendRate)
+		b.bitrate = follow(b.bitrate, congestion.Bitrate(b.throughput*1024))
 	}
 	b.bitrate = b.clamp(b.bitrate)
 	if b.coarse > 0 {
