@@ -211,8 +211,12 @@ type Status struct {
 	Lost            uint64
 	FramesDelivered uint64
 	FramesLost      uint64
-	Target          int64 // bits/s
+	Target          int64 // bits/s; of srt:// too
 	Reconnects      int
+
+	// Of srt:// only; Packets counts as well.
+	Resent uint64 // packets sent again
+	Parity uint64 // packets of the packet filter
 }
 
 // Status returns a snapshot of every output, in the order of the URLs.

@@ -202,6 +202,7 @@ func (s *srtOutput) status() Status {
 	if s.conn != nil {
 		c := s.conn.Stats()
 		st.SendBytes, st.RTT, st.Target = s.before+c.SentBytes, c.RTT, int64(c.Target)
+		st.Packets, st.Resent, st.Parity = c.Sent, c.Resent, c.Parity
 	}
 	return st
 }

@@ -154,6 +154,9 @@ func describe(s, before push.Status, d time.Duration) string {
 		line += fmt.Sprintf("  rtt %d ms  loss %.1f %%  recovered fec %d resend %d  late %d  lost %d  target %d kbit/s",
 			s.RTT.Milliseconds(), 100*lossRatio(s, before), s.RecoveredFEC, s.RecoveredResend, s.Late, s.Lost, s.Target/1000)
 	}
+	if !s.HasPath && s.Target > 0 {
+		line += fmt.Sprintf("  rtt %d ms  resent %d of %d  target %d kbit/s", s.RTT.Milliseconds(), s.Resent, s.Packets, s.Target/1000)
+	}
 	if s.Unsent > 0 {
 		line += fmt.Sprintf("  dropped here %d", s.Unsent)
 	}
@@ -174,6 +177,9 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 				line["carriage"], line["loss_ratio"], line["packets"] = s.Carriage, lossRatio(s, before[i]), s.Packets
 				line["recovered_fec"], line["recovered_resend"], line["late"], line["lost"] = s.RecoveredFEC, s.RecoveredResend, s.Late, s.Lost
 				line["frames_delivered"], line["frames_lost"], line["target_bps"] = s.FramesDelivered, s.FramesLost, s.Target
+			}
+			if !s.HasPath && s.Target > 0 { // SRT
+				line["packets"], line["resent"], line["parity"], line["target_bps"] = s.Packets, s.Resent, s.Parity, s.Target
 			}
 			_ = enc.Encode(line)
 		}
