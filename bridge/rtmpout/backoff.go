@@ -133,6 +133,8 @@ func (b *Backoff) defaults() {
 
 const (
 	maxRedirects = 3 // in a row; research: what legacy tiers need
+	// maxCut is how many attempts in a row may be cut off before that counts as a refusal. Ours.
+	maxCut = 3
 	// quickAgain is how long a session must have been live for its server's absence to be a restart. Ours.
 	quickAgain = time.Second
 )
@@ -144,6 +146,7 @@ type backoffState struct {
 	redirects int
 	auths     int
 	quick     time.Duration // waited so far because nobody listened
+	cut       int           // attempts that the server cut off
 }
 
 // next returns the wait after a session that was live for so long and ended with cause. random: 0..1.
@@ -152,7 +155,7 @@ func (s *backoffState) next(b *Backoff, cause Cause, live time.Duration, random 
 	case live >= b.ResetAfter:
 		*s = backoffState{}
 	case live >= quickAgain:
-		s.quick = 0
+		s.quick, s.cut = 0, 0
 	}
 	jitter := func(d time.Duration) time.Duration {
 		return time.Duration(float64(d) * (1 + b.Jitter*(2*random-1)))
@@ -164,6 +167,11 @@ func (s *backoffState) next(b *Backoff, cause Cause, live time.Duration, random 
 	case CauseRefused:
 		if s.quick < b.QuickFor {
 			s.quick += b.Quick
+			return jitter(b.Quick)
+		}
+	case CauseLost: // while it set up: a server on its way down, or up
+		if live == 0 && s.cut < maxCut {
+			s.cut++
 			return jitter(b.Quick)
 		}
 	case CauseTimeout:

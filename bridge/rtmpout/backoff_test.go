@@ -19,18 +19,21 @@ func TestBackoffByCause(t *testing.T) {
 		live  time.Duration
 		want  time.Duration
 	}{
-		{"first failure: at once", CauseLost, 0, 0},
+		{"first failure: at once", CauseLost, time.Millisecond, 0},
+		{"cut off while it set up: soon", CauseLost, 0, 100 * time.Millisecond},
+		{"cut off while it set up: soon", CauseLost, 0, 100 * time.Millisecond},
+		{"cut off while it set up: soon", CauseLost, 0, 100 * time.Millisecond},
 		{"then 0.5 s", CauseLost, 0, 500 * time.Millisecond},
 		{"doubled", CauseUnreachable, 4 * time.Second, time.Second},
 		{"doubled", CauseProtocol, 0, 2 * time.Second},
 		{"doubled", CauseStalled, 0, 4 * time.Second},
-		{"doubled", CauseLost, 0, 8 * time.Second},
-		{"at most 15 s", CauseLost, 0, 15 * time.Second},
-		{"at most 15 s", CauseLost, 0, 15 * time.Second},
+		{"doubled", CauseRejected, 0, 8 * time.Second},
+		{"at most 15 s", CauseRejected, 0, 15 * time.Second},
+		{"at most 15 s", CauseRejected, 0, 15 * time.Second},
 		{"nobody listens, which may be a restart: soon", CauseRefused, 0, 100 * time.Millisecond},
 		{"nobody answers, for seconds: soon", CauseTimeout, 0, 250 * time.Millisecond},
 		{"5 s live forget it all", CauseLost, 5 * time.Second, 0},
-		{"again", CauseLost, 0, 500 * time.Millisecond},
+		{"again", CauseRejected, 0, 500 * time.Millisecond},
 		{"the key is in use: soon", CauseBadName, 0, 250 * time.Millisecond},
 		{"the key is in use: then later", CauseBadName, 0, 500 * time.Millisecond},
 		{"the key is in use: then every second", CauseBadName, 0, time.Second},
@@ -41,7 +44,7 @@ func TestBackoffByCause(t *testing.T) {
 		{"three times", CauseRedirect, 0, 0},
 		{"a fourth is a failure", CauseRedirect, 0, time.Second},
 		{"our own wish", CauseRenew, 0, 0},
-		{"and all is forgotten", CauseLost, 0, 0},
+		{"and all is forgotten", CauseRejected, 0, 0},
 	} {
 		if got := s.next(&b, step.cause, step.live, 0.5); got != step.want {
 			t.Errorf("%s: %v, want %v", step.why, got, step.want)
@@ -72,7 +75,7 @@ func TestBackoffByCause(t *testing.T) {
 		t.Errorf("refused after it was live: %v, want 100 ms", got)
 	}
 	s = backoffState{failures: 4}
-	if lo, hi := s.next(&b, CauseLost, 0, 0), (&backoffState{failures: 4}).next(&b, CauseLost, 0, 1); lo != 3200*time.Millisecond || hi != 4800*time.Millisecond {
+	if lo, hi := s.next(&b, CauseRejected, 0, 0), (&backoffState{failures: 4}).next(&b, CauseRejected, 0, 1); lo != 3200*time.Millisecond || hi != 4800*time.Millisecond {
 		t.Errorf("jitter gives %v to %v, want 4 s ± 20 %%", lo, hi)
 	}
 }

@@ -3,11 +3,15 @@ package rtmpout
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,10 +159,10 @@ func checkClip(t *testing.T, got, want []*media.Frame) {
 	}
 }
 
-func TestPushToNginx(t *testing.T) {
+// nginxRTMP returns a function that starts nginx with a recording application on addr and returns what kills it.
+func nginxRTMP(t *testing.T, dir, addr string) (start func() (kill func())) {
+	t.Helper()
 	nginx, module := need.NginxRTMP(t)
-	frames := clip(t)
-	dir, addr := t.TempDir(), freePort(t)
 	conf := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, `load_module %s;
 daemon off; master_process off; user root; pid %s/pid; error_log %s/error.log warn;
@@ -167,12 +171,24 @@ rtmp { server { listen %s; chunk_size 4096; application live { live on; record a
 `, module, dir, dir, addr, dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", conf)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	return func() func() {
+		cmd := exec.Command(nginx, "-p", dir, "-c", conf)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := sync.OnceFunc(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		t.Cleanup(kill)
+		return kill
 	}
-	defer func() { cancel(); _ = cmd.Wait() }()
+}
+
+func TestPushToNginx(t *testing.T) {
+	frames := clip(t)
+	dir, addr := t.TempDir(), freePort(t)
+	nginxRTMP(t, dir, addr)()
 	for i, start := range starts {
 		t.Run(start.name, func(t *testing.T) {
 			o := pushClip(t, frames, fmt.Sprintf("rtmp://%s/live/k%d", addr, i), start.lead, func() {})
@@ -214,5 +230,59 @@ func TestPushToFFmpeg(t *testing.T) {
 			}
 			checkClip(t, framesOf(t, path), frames)
 		})
+	}
+}
+
+var restarts = flag.Int("restarts", 4, "how often TestNginxIsRestarted restarts its server; 20 for the figures in docs/relay.md")
+
+// From the moment a killed and restarted server listens to the moment it lets us publish.
+func TestNginxIsRestarted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	t.Parallel()
+	addr := freePort(t)
+	start := nginxRTMP(t, t.TempDir(), addr)
+	h := hub.New(hub.Config{})
+	defer h.Close()
+	cfg := Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + addr + "/live/a")}
+	if testing.Verbose() {
+		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	if *restarts < 20 {
+		cfg.Backoff.ResetAfter = 200 * time.Millisecond
+	}
+	o, _ := push(t, cfg)
+	p, err := h.Publish("live/a", hub.PublisherInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	steady(t, p)
+	kill := start()
+	var took []time.Duration
+	for i := range *restarts {
+		waitFor(t, "live", func() bool { return o.Stats().State == Publishing })
+		published := o.Stats().Publishes
+		time.Sleep(max(300*time.Millisecond, 30*cfg.Backoff.ResetAfter/10, time.Duration(*restarts/20)*5500*time.Millisecond))
+		kill()
+		time.Sleep(time.Duration(100+i*370%1900) * time.Millisecond)
+		kill = start()
+		waitFor(t, "listening", func() bool {
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err == nil
+		})
+		listens := time.Now()
+		cfg.Logger.Debug("listens")
+		waitFor(t, "publishing", func() bool { return o.Stats().Publishes > published })
+		took = append(took, time.Since(listens))
+	}
+	slices.Sort(took)
+	rank := func(p int) time.Duration { return took[(len(took)*p+99)/100-1].Round(time.Millisecond) }
+	t.Logf("%d restarts: publishing after p50 %v, p95 %v, longest %v", len(took), rank(50), rank(95), rank(100))
+	if st := o.Stats(); st.EndedBy(CauseRefused) == 0 || st.Publishes != uint64(*restarts)+1 {
+		t.Errorf("stats = %+v", st)
 	}
 }
