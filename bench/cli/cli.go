@@ -4,6 +4,7 @@
 //	fairlead bench link PROFILE --udp LISTEN=TARGET      the link as a UDP proxy, without privilege
 //	fairlead bench list                                  links and schemes
 //	fairlead bench run [flags]                           schemes × links × seeds, scored
+//	fairlead bench continuity [flags]                    what a CDN tier sees when something breaks, relays compared
 //	fairlead bench gate --baseline FILE                  worse than before?
 //	fairlead bench watch URL                             score a running stream
 //	fairlead bench limit [flags]                         what is physically possible on a link
@@ -40,6 +41,7 @@ type command struct {
 var commands = []command{
 	{"list", "", "the links and the schemes, and whether their programs are here", listMain},
 	{"run", "[flags]", "carry a clip with each scheme over each link, and score it", runMain},
+	{"continuity", "[flags]", "what a CDN tier sees when publisher, relay or destination break", continuityMain},
 	{"gate", "--baseline FILE [--results FILE]", "fail when stutter or latency got worse", gateMain},
 	{"watch", "URL [flags]", "score a running stream", watchMain},
 	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},
@@ -72,7 +74,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "usage: fairlead bench COMMAND …\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-9s %-34s %s\n", c.name, c.args, c.about)
+		fmt.Fprintf(w, "  %-10s %-34s %s\n", c.name, c.args, c.about)
 	}
 	fmt.Fprint(w, "\n`fairlead bench COMMAND -h` shows the flags.\n")
 }

@@ -31,7 +31,7 @@ func TestTheCDNSeesOnePublish(t *testing.T) {
 	t.Parallel()
 	ffmpeg := need.Program(t, "ffmpeg")
 	dir := t.TempDir()
-	ref := encode(t, t.TempDir(), "libx264", 2, int(gapFor.Seconds())+16)
+	ref := encode(t, t.TempDir(), "libx264", 2, int(gapFor.Seconds())+30)
 	ts := filepath.Join(t.TempDir(), "ref.ts")
 	run(t, ffmpeg, "-v", "error", "-i", ref, "-c", "copy", "-f", "mpegts", "-pes_payload_size", "0", ts)
 	cdn := nginx(t, dir)
