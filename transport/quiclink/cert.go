@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"os"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // ErrPin is wrapped by the error of a relay whose certificate does not have the pinned key.
@@ -116,4 +118,15 @@ func clientTLS(host, pin string) (*tls.Config, error) {
 		return nil
 	}
 	return cfg, nil
+}
+
+// resetKey is what stateless resets are made of (RFC 9000 §10.3). It follows from the certificate's key, so that a relay that was killed and
+// started again with the same one ends its former self's connections at their first packet, in place of their idle time-out. nil: no resets.
+func resetKey(cert tls.Certificate) *quic.StatelessResetKey {
+	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return nil
+	}
+	sum := sha256.Sum256(append([]byte("fairlead stateless reset\x00"), der...))
+	return (*quic.StatelessResetKey)(&sum)
 }

@@ -151,6 +151,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if cert.Leaf != nil {
 		l.pin = Pin(cert.Leaf)
 	}
+	l.tr.StatelessResetKey = resetKey(cert)
 	l.tr.VerifySourceAddress = func(net.Addr) bool { return l.crowded() }
 	l.ln, err = l.tr.Listen(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{ALPN}, MinVersion: tls.VersionTLS13}, quicConfig())
 	if err != nil {
