@@ -11,6 +11,9 @@ type Config struct {
 	// SymbolBytes is the longest source symbol, payload + LengthBytes: 64..65535. Zero: 1472, which is any
 	// payload of an Ethernet datagram.
 	SymbolBytes int
+	// Stored is how many of the Symbols a Decoder keeps the bytes of, 128..Symbols. Zero: all. When there are more, those
+	// settled first give way (Decoder.Settle), then the oldest: so a window of a second fits into the memory of half a one.
+	Stored int
 	// Equations is how many unsolved equations a Decoder keeps, 1..Symbols. Zero: 128. When full, the equation of the
 	// oldest missing symbol gives way.
 	Equations int
@@ -22,6 +25,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SymbolBytes == 0 {
 		c.SymbolBytes = 1472
+	}
+	if c.Stored == 0 {
+		c.Stored = c.Symbols
 	}
 	if c.Equations == 0 {
 		c.Equations = 128
@@ -37,8 +43,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("fec: Symbols = %d: want a power of two from %d to 4096", c.Symbols, MaxCount)
 	case c.SymbolBytes < 64 || c.SymbolBytes > 65535:
 		return fmt.Errorf("fec: SymbolBytes = %d: want 64 to 65535", c.SymbolBytes)
-	case c.Equations < 1 || c.Equations > c.Symbols:
-		return fmt.Errorf("fec: Equations = %d: want 1 to Symbols = %d", c.Equations, c.Symbols)
+	case c.Stored < MaxCount || c.Stored > c.Symbols:
+		return fmt.Errorf("fec: Stored = %d: want %d to Symbols = %d", c.Stored, MaxCount, c.Symbols)
+	case c.Equations < 1 || c.Equations > c.Stored:
+		return fmt.Errorf("fec: Equations = %d: want 1 to Stored = %d", c.Equations, c.Stored)
 	}
 	return nil
 }
@@ -55,5 +63,5 @@ func (c Config) EncoderBytes() int {
 // DecoderBytes bounds the memory of a Decoder, whatever it is fed.
 func (c Config) DecoderBytes() int {
 	c = c.withDefaults()
-	return (c.Symbols+1)*pad(c.SymbolBytes) + (c.Equations+1)*c.Symbols + c.Symbols*slotBytes
+	return (c.Stored+1)*pad(c.SymbolBytes) + (c.Equations+1)*c.Symbols + c.Symbols*slotBytes
 }

@@ -25,6 +25,12 @@ type Decoder struct {
 	head    int     // first entry of solved that was not popped
 	row     equation
 	spare   [][]byte // rows of coefficients, all zero
+	free    []symbol // buffers of places that need none
+	held    int      // places that have one
+	settled []span   // symbols whose bytes may go first, in a ring
+	settle  int      // its first entry
+	spans   int      // and how many there are
+	low     int64    // no place before it holds a known symbol, or it was recovered since
 	newest  int64    // -1 before the first source symbol
 	floor   int64    // Expire
 	longest int
@@ -37,7 +43,14 @@ const (
 	missing slotState = iota
 	known
 	pending // holds an equation
+	spent   // was known; its bytes gave way
 )
+
+// span is a run of symbols.
+type span struct {
+	base  int64
+	count int32
+}
 
 // equation is a symbol with the coefficient of each unknown at [seq mod Symbols].
 type equation struct {
@@ -63,8 +76,10 @@ func NewDecoder(cfg Config) (*Decoder, error) {
 		ring:   make([]decoderSlot, cfg.Symbols),
 		eqs:    make([]int32, 0, cfg.Equations),
 		solved: make([]int64, 0, cfg.Symbols),
-		row:    equation{coef: make([]byte, cfg.Symbols)},
-		newest: -1,
+
+		settled: make([]span, cfg.Symbols/2),
+		row:     equation{coef: make([]byte, cfg.Symbols)},
+		newest:  -1,
 	}, nil
 }
 
@@ -76,7 +91,21 @@ func (d *Decoder) Pending() int { return len(d.eqs) }
 
 // Known reports whether media packet seq was received or recovered and is still in the window.
 func (d *Decoder) Known(seq int64) bool {
-	return seq >= 0 && d.inWindow(seq) && d.slot(seq).state == known
+	if seq < 0 || !d.inWindow(seq) {
+		return false
+	}
+	s := d.slot(seq).state
+	return s == known || s == spent
+}
+
+// Settle says that no repair over these symbols will be needed any more: a frame, say, that is whole and was protected
+// by itself. Their bytes give way first when memory is short.
+func (d *Decoder) Settle(base int64, count int) {
+	if d.cfg.Stored == d.cfg.Symbols || count <= 0 || count > d.cfg.Symbols || d.spans == len(d.settled) {
+		return
+	}
+	d.settled[(d.settle+d.spans)%len(d.settled)] = span{base, int32(count)}
+	d.spans++
 }
 
 // Source takes in the payload of media packet seq, received first hand or resent. Borrows payload.
@@ -136,7 +165,7 @@ func (d *Decoder) source(seq int64, payload []byte) DropReason {
 	}
 	d.advance(seq)
 	s := d.slot(seq)
-	if s.state == known {
+	if s.state == known || s.state == spent {
 		return DropDuplicate
 	}
 	d.longest = max(d.longest, n)
@@ -145,6 +174,8 @@ func (d *Decoder) source(seq int64, payload []byte) DropReason {
 		d.unlist(s)
 		d.spare = append(d.spare, d.row.coef)
 		s.equation, d.row = equation{symbol: d.row.symbol}, s.equation
+	} else {
+		s.symbol = d.take()
 	}
 	s.reserve(n, d.longest)
 	s.setPayload(payload)
@@ -179,9 +210,11 @@ func (d *Decoder) repair(base int64, count, row int, payload []byte) DropReason 
 	case base <= max(last, d.newest)-int64(len(d.ring)):
 		return DropOld
 	}
-	unknown := last > d.newest
+	unknown, gone := last > d.newest, false
 	for seq := base; seq <= min(last, d.newest); seq++ {
 		switch s := d.slot(seq); {
+		case s.state == spent:
+			gone = true
 		case s.state != known:
 			unknown = true
 		case s.n > len(payload):
@@ -190,6 +223,9 @@ func (d *Decoder) repair(base int64, count, row int, payload []byte) DropReason 
 	}
 	if !unknown {
 		return DropNotNeeded
+	}
+	if gone {
+		return DropOld
 	}
 	d.advance(last)
 	d.longest = max(d.longest, len(payload))
@@ -229,6 +265,7 @@ func (d *Decoder) insert(from int64) DropReason {
 		clear(d.row.coef)
 		return DropFull
 	}
+	buf := d.take() // before anything is solved, lest that gives way
 	at := d.index(from)
 	if c := d.row.coef[at]; c != 1 {
 		inv := inverse(c)
@@ -242,8 +279,7 @@ func (d *Decoder) insert(from int64) DropReason {
 		}
 	}
 	s := d.slot(from)
-	s.equation, d.row = d.row, s.equation
-	d.row.coef = d.coefficients()
+	s.equation, d.row = d.row, equation{symbol: buf, coef: d.coefficients()}
 	s.state = pending
 	s.at = int32(len(d.eqs))
 	d.eqs = append(d.eqs, int32(at))
@@ -260,7 +296,7 @@ func (d *Decoder) solve(s *decoderSlot) {
 	d.release(s)
 	p := s.payload()
 	if len(p) == 0 {
-		s.state = missing
+		d.drop(s, missing)
 		d.stats.Corrupt++
 		return
 	}
@@ -290,8 +326,11 @@ func (d *Decoder) advance(seq int64) {
 	// Oldest first: when an unknown goes, the equations that hold it are its own or, older, gone before.
 	for ; first <= seq; first++ {
 		s := d.slot(first)
-		if s.state == pending {
+		switch s.state {
+		case pending:
 			d.abandon(s)
+		case known:
+			d.drop(s, missing)
 		}
 		s.seq, s.state = first, missing
 	}
@@ -314,8 +353,57 @@ func (d *Decoder) giveWay(seq int64) bool {
 func (d *Decoder) abandon(s *decoderSlot) {
 	d.unlist(s)
 	d.release(s)
-	s.state = missing
+	d.drop(s, missing)
 	d.stats.Abandoned++
+}
+
+// take finds a buffer for a symbol or an equation. While all that may be are in use, known symbols give way.
+func (d *Decoder) take() symbol {
+	for d.held >= d.cfg.Stored && d.evict() {
+	}
+	d.held++
+	if n := len(d.free); n > 0 {
+		s := d.free[n-1]
+		d.free = d.free[:n-1]
+		return s
+	}
+	return symbol{}
+}
+
+// drop takes the buffer from a place.
+func (d *Decoder) drop(s *decoderSlot, state slotState) {
+	d.free = append(d.free, s.symbol)
+	s.symbol = symbol{}
+	s.state = state
+	d.held--
+}
+
+// evict frees the buffers of the symbols settled first, or of the oldest known symbol; it reports false when there is none,
+// which cannot be while there are fewer equations than buffers.
+func (d *Decoder) evict() bool {
+	was := d.held
+	for d.spans > 0 && d.held == was {
+		run := d.settled[d.settle]
+		d.settle = (d.settle + 1) % len(d.settled)
+		d.spans--
+		for seq := run.base; seq < run.base+int64(run.count); seq++ {
+			if s := d.slot(seq); s.seq == seq && s.state == known {
+				d.drop(s, spent)
+			}
+		}
+	}
+	for range 2 {
+		for d.low = max(d.low, d.newest-int64(len(d.ring))+1); d.held == was && d.low <= d.newest; d.low++ {
+			if s := d.slot(d.low); s.seq == d.low && s.state == known {
+				d.drop(s, spent)
+			}
+		}
+		if d.held < was {
+			return true
+		}
+		d.low = 0
+	}
+	return false
 }
 
 func (d *Decoder) unlist(s *decoderSlot) {

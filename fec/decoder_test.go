@@ -335,7 +335,10 @@ func TestMemoryBoundHolds(t *testing.T) {
 }
 
 func memoryOf(d *Decoder) int {
-	n := len(d.row.buf) + len(d.row.coef) + cap(d.solved)*8 + cap(d.eqs)*4
+	n := len(d.row.buf) + len(d.row.coef) + cap(d.solved)*8 + cap(d.eqs)*4 + cap(d.settled)*16
+	for i := range d.free {
+		n += len(d.free[i].buf)
+	}
 	for i := range d.ring {
 		n += len(d.ring[i].buf) + len(d.ring[i].coef) + 72
 	}
