@@ -73,6 +73,7 @@ type Buffer struct {
 	slots  []slot
 	spare  [][]byte
 	next   int64 // cursor
+	held   int   // packets between the cursor and the end that are here
 	end    int64 // after the highest media sequence heard of
 	frame  []byte
 	offset delayBase
@@ -101,6 +102,33 @@ func (b *Buffer) Next() int64 { return b.next }
 
 // End is the media sequence number after the highest one heard of.
 func (b *Buffer) End() int64 { return b.end }
+
+// Missing is how many packets between the cursor and the end are not here.
+func (b *Buffer) Missing() int { return int(b.end-b.next) - b.held }
+
+// Whole is the frame that packet n is of, when all its packets are here.
+func (b *Buffer) Whole(n int64) (base int64, count int, ok bool) {
+	base = n
+	for ; ; base-- {
+		s := b.at(base)
+		if base < b.next || s.seq != base || s.state != held || base < n && s.flags.Has(wire.End) {
+			return 0, 0, false
+		}
+		if s.flags.Has(wire.Start) {
+			break
+		}
+	}
+	for ; n < b.end; n++ {
+		s := b.at(n)
+		if s.state != held {
+			return 0, 0, false
+		}
+		if s.flags.Has(wire.End) {
+			return base, int(n + 1 - base), true
+		}
+	}
+	return 0, 0, false
+}
 
 // Held reports whether packet s has arrived, now or before the cursor passed it.
 func (b *Buffer) Held(s int64) bool {
@@ -141,6 +169,7 @@ func (b *Buffer) Insert(now, sent time.Duration, n int64, s *wire.Source, how Ho
 	if p.state == held {
 		return Duplicate
 	}
+	b.held++
 	p.state, p.how, p.flags, p.track, p.frame, p.arrival = held, how, s.Flags, s.Track, s.Frame, now
 	if s.Flags.Has(wire.Start) {
 		p.capture = b.unwrapCapture(s.Frame.Capture, sent)

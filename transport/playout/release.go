@@ -127,6 +127,7 @@ func (b *Buffer) account(s *slot) {
 		b.counts.Lost++
 		return
 	}
+	b.held--
 	if s.flags.Has(wire.Start) {
 		b.numbered(s.frame.Number)
 	}

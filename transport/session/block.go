@@ -22,16 +22,19 @@ func classOf(f *transport.Frame) fec.Class {
 
 // block is a run of media packets that are protected together.
 //
-//	need = count − here − repairs here          symbols the receiver still lacks
+//	need = count − foreign − here − repairs here          symbols the receiver still lacks
 //	lost = need − first sendings in flight      of them, the ones that need an answer
 type block struct {
 	id       int64
 	base     int64
-	count    int
+	count    int // packets from base on, with the foreign ones
+	foreign  int // of them, audio between the frames of the block: no part of it
 	class    fec.Class
 	price    fec.Price
 	capture  time.Duration
-	deadline time.Duration // latest useful time to send
+	deadline time.Duration // latest useful time to send for its first frame
+	extra    uint16        // ms by which its last frame's is later
+	open     bool          // frames may still join it: see group
 	end      bool          // its frame ends with it
 	slides   bool          // no round fits: a sliding window protects it, and feedback comes too late
 	unsent   int           // first sendings that wait for the pacer
@@ -40,13 +43,16 @@ type block struct {
 	repairs  int           // repair symbols it has
 	answers  int           // resends and repairs, also those sent ahead, queued or in flight
 	answered time.Duration // when the newest answer was queued
+	checked  bool          // overdue will look at it
 	round    uint8
 	over     bool // complete, or given up
 	touched  bool
-	lastLost bool // the last packet whose fate is known was lost
 }
 
-func (b *block) need() int { return b.count - b.here - b.repairs }
+func (b *block) need() int { return b.count - b.foreign - b.here - b.repairs }
+
+// last is the latest useful time to send for its last frame.
+func (b *block) last() time.Duration { return b.deadline + time.Duration(b.extra)*time.Millisecond }
 
 func (s *Sender) block(id int64) *block {
 	if b := &s.blocks[id&(blockRing-1)]; b.id == id {
@@ -68,35 +74,50 @@ func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.
 	if c == fec.Audio {
 		q = queueAudio
 	}
-	perPacket := s.cfg.Controller.PacingRate().Time(s.cfg.MTU + ipUDP)
 	slides := s.windowSpan(now, capture, k) > 0
+	if c != fec.Audio {
+		s.group.saw(capture)
+		if slides {
+			s.closeGroup(now)
+		} else if s.join(now, capture, base, k, c) {
+			return
+		}
+	}
+	frames := 1
+	if !slides {
+		frames = s.groupFrames(now, capture, k, c)
+	}
 	for done := 0; done < k; {
 		n := fec.SubBlock(k - done)
+		if frames > 1 {
+			n = k
+		}
 		s.nextBlock++ // from 1: a zero block is no block
 		b := &s.blocks[s.nextBlock&(blockRing-1)]
 		*b = block{
-			id: s.nextBlock, base: base + int64(done), count: n, class: c, unsent: n,
-			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: done+n == k, slides: slides,
+			id: s.nextBlock, base: base + int64(done), count: n, class: c, unsent: n, open: frames > 1,
+			capture: capture, deadline: capture + s.cfg.Latency - s.late(), end: done+n == k && frames == 1, slides: slides,
 		}
 		done += n
-		for i := range int64(n) {
-			*s.packet(b.base + i) = mediaPacket{block: b.id}
-			s.queues[q].push(item{kind: sendSource, ref: b.base + i, deadline: b.deadline})
-		}
-		if slides {
+		s.queueSources(b, b.base, n, q)
+		switch {
+		case slides:
 			for range s.policy.slide(n, s.windowPackets(now)) {
 				s.queues[q].push(item{kind: sendWindow, ref: b.base + int64(n), deadline: b.deadline})
 			}
-			continue
-		}
-		var ahead int
-		ahead, b.price = s.policy.ahead(n, s.rounds(now+time.Duration(done)*perPacket, b)-1, c)
-		for range ahead {
-			if s.queues[q].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline}) {
-				b.answers++
-			}
+		case b.open:
+			s.group.id, s.group.frames, s.group.want = b.id, 1, frames
+			b.price = s.policy.plan.Proactive(frames*k, 1, c, 0).Price
+			s.later.push(item{kind: shutGroup, ref: b.id, at: now + time.Duration(frames)*s.group.gap - s.group.gap/2})
+		default:
+			s.protect(now+time.Duration(done)*s.perPacket(), b)
 		}
 	}
+}
+
+// perPacket is the time between two packets on the wire.
+func (s *Sender) perPacket() time.Duration {
+	return s.cfg.Controller.PacingRate().Time(s.cfg.MTU + ipUDP)
 }
 
 // windowSpan is the time a sliding window covers for a frame of k packets written now, 0 when a round of recovery fits.
@@ -133,9 +154,49 @@ func (s *Sender) late() time.Duration {
 func (s *Sender) rounds(now time.Duration, b *block) int {
 	left := b.deadline - now
 	if left < 0 {
+		if now <= b.last() {
+			return 1
+		}
 		return 0
 	}
-	return 1 + int(left/s.roundTime())
+	return 1 + int(max(0, left-s.lastWire())/s.roundTime())
+}
+
+// lastWire is how long before the deadline the answers of the last round must be known to be wanted, so that some packets
+// still fit: ours, two, and six where losses come in bursts.
+func (s *Sender) lastWire() time.Duration {
+	if s.policy.bursty() {
+		return 6 * s.perPacket()
+	}
+	return 2 * s.perPacket()
+}
+
+// overdueLead is how long before the deadline of a block answers of which nothing was heard count as lost, although they
+// may yet have arrived: ours, a dozen packets at 12 Mbit/s. What is sent then is wasted only when reports were lost.
+const overdueLead = 10 * time.Millisecond
+
+// remind does what an item without a datagram is about, and reports whether it is one.
+func (s *Sender) remind(now time.Duration, it item) bool {
+	switch b := s.block(it.ref); {
+	case it.kind != lookAgain && it.kind != shutGroup:
+		return false
+	case b == nil:
+	case it.kind == lookAgain:
+		s.overdue(now, b)
+	case s.group.id == b.id:
+		s.closeGroup(now)
+	}
+	return true
+}
+
+// overdue sends once more for a block whose answers should have been reported on by now.
+func (s *Sender) overdue(now time.Duration, b *block) {
+	b.checked = false
+	r := s.tracker.RTT()
+	if b.over || b.answers == 0 || now-b.answered < r.Smoothed()+2*r.Var()+reportQuiet {
+		return
+	}
+	s.answer(now, b, true)
 }
 
 // roundTime is what one round of recovery takes: fec.md §4.4, with the delay's 90th percentile for its 95th.
@@ -164,7 +225,7 @@ func (s *Sender) note(e *arq.Event) {
 				b.answers--
 			}
 		}
-		if e.Outcome != arq.Lost && !p.here {
+		if e.Outcome != arq.Lost && !p.here && e.Ref >= b.base {
 			p.here = true
 			b.here++
 		}
@@ -181,7 +242,6 @@ func (s *Sender) note(e *arq.Event) {
 	default:
 		return
 	}
-	b.lastLost = e.Outcome == arq.Lost
 	if !b.touched && !b.over {
 		b.touched = true
 		s.touched = append(s.touched, b.id)
@@ -214,8 +274,7 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	if lost <= 0 {
 		return
 	}
-	left := s.rounds(now, b)
-	if left == 0 {
+	if s.rounds(now, b) == 0 {
 		if b.slides { // nobody here knows whether the window made up for it
 			b.over = true
 			return
@@ -226,10 +285,26 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
 		return // what is on its way is enough, and should it be lost there is time to know and to act
 	}
-	want := s.policy.answer(lost, left, b)
+	s.answer(now, b, false)
+}
+
+// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost.
+func (s *Sender) answer(now time.Duration, b *block, blind bool) {
+	lost, left := b.need()-b.first-b.unsent, s.rounds(now, b)
+	if lost <= 0 || left == 0 {
+		return
+	}
+	want := s.policy.answer(lost, left, b.price)
 	var gap time.Duration
 	if left == 1 { // no report will come in time: use the time there is to get out of a burst
-		want, gap = s.policy.spread(lost, want, b.deadline-now-spreadMargin)
+		end := b.deadline
+		if now > end {
+			end = b.last()
+		}
+		want, gap = s.policy.last(now, lost, b.price, end-now-spreadMargin, s.perPacket())
+	}
+	if blind {
+		want += b.answers
 	}
 	want -= b.answers
 	if want <= 0 {
@@ -237,9 +312,12 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	}
 	b.round++
 	b.answered = now
-	it := item{kind: sendResend, deadline: b.deadline, at: now, round: b.round}
+	if left == 2 && !b.checked {
+		b.checked = s.later.push(item{kind: lookAgain, ref: b.id, at: b.deadline - overdueLead})
+	}
+	it := item{kind: sendResend, deadline: b.last(), at: now, round: b.round}
 	for n := b.base; n < b.base+int64(b.count) && want > 0; n++ {
-		if p := s.packet(n); p.sent && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
+		if p := s.packet(n); p.block == b.id && p.sent && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
 			it.ref = n
 			if !s.answerWith(it, now) {
 				return
@@ -276,7 +354,7 @@ func (s *Sender) serve(now time.Duration, b *block) {
 func (s *Sender) missing(b *block, n int64) int64 {
 	for i := range int64(b.count) {
 		m := b.base + (n-b.base+i)%int64(b.count)
-		if p := s.packet(m); s.valid(m) && p.sent && !p.here && p.flying < maxCopies && s.encoder.Covers(m, 1) {
+		if p := s.packet(m); p.block == b.id && s.valid(m) && p.sent && !p.here && p.flying < maxCopies && s.encoder.Covers(m, 1) {
 			return m
 		}
 	}
@@ -300,7 +378,7 @@ func (s *Sender) answerWith(it item, now time.Duration) bool {
 // end's decoder. Where the latency is longer than that window, symbols of the early rounds would be forgotten before
 // the last one: then only the missing packets themselves are sent again, but at the end.
 func (s *Sender) repairable(now time.Duration, b *block) bool {
-	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && s.encoder.Covers(b.base, b.count) && s.decodable(b)
+	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && !b.open && s.encoder.Covers(b.base, b.count) && s.decodable(b)
 }
 
 // decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives.
@@ -332,5 +410,7 @@ func (s *Sender) giveUp(b *block) {
 	if b.class != fec.Droppable && b.class != fec.Audio {
 		s.wantKey = true
 	}
-	s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})
+	if b.foreign == 0 { // a notice would speak of them, too
+		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})
+	}
 }

@@ -28,6 +28,7 @@ func (s *Sender) Resume(now time.Time, tag uint32, seal *srtp.Sealer, open *srtp
 	s.events = s.tracker.Forget(at, s.events[:0])
 	s.settle(at)
 	s.tracker = arq.NewTracker(trackerPackets)
+	s.policy.newest = 0
 	s.cfg.Tag, s.cfg.Seal, s.cfg.Open, s.cfg.Epoch = tag, seal, open, 0
 	s.breaker, s.pace, s.hole = breaker{}, at, blackHole{}
 }

@@ -96,11 +96,16 @@ func (c *Config) packets() int {
 	return 1 << bits.Len(uint(max(255, min(n, 4095))))
 }
 
-// decoderSymbols keeps the decoder within its share of 512 KiB of FEC and ARQ state.
-const decoderSymbols = 256
+// A decoder keeps within its share of 512 KiB of FEC and ARQ state: it remembers decoderSymbols packets, more than a second
+// at 4 Mbit/s, and the bytes of decoderStored, of frames that are not whole first.
+const (
+	decoderSymbols   = 512
+	decoderStored    = 288
+	decoderEquations = 96
+)
 
 func (c *Config) decoderConfig() fec.Config {
-	return fec.Config{Symbols: decoderSymbols, SymbolBytes: c.symbolBytes(), Equations: 128}
+	return fec.Config{Symbols: decoderSymbols, Stored: decoderStored, SymbolBytes: c.symbolBytes(), Equations: decoderEquations}
 }
 
 // overhead is what a sealed datagram has beyond its body.

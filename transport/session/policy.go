@@ -1,27 +1,30 @@
 package session
 
 import (
-	"math"
 	"time"
 
 	"github.com/fairlead-live/fairlead/fec"
+	"github.com/fairlead-live/fairlead/fec/limit"
 )
 
 // policy decides how many packets answer a loss and how many repairs go ahead, from what feedback says
 // about the path: package fec's estimators and plans, fed and asked.
 type policy struct {
-	off     bool // resends only
-	loss    fec.LossEstimator
-	planner *fec.Planner
-	plan    *fec.Plan
-	dither  fec.Dither
-	window  fec.Accumulator
-	lossAt  time.Duration // newest loss; 0: none
-	packets rate          // all that is sent
-	media   rate          // first sendings
-	frames  rate
-	copies  bool    // the latency holds more packets than the other end's decoder
-	cost    float64 // expected overhead of the blocks made lately, per source packet
+	off        bool // resends only
+	loss       fec.LossEstimator
+	planner    *fec.Planner
+	plan       *fec.Plan
+	dither     fec.Dither
+	window     fec.Accumulator
+	lossAt     time.Duration // newest loss; 0: none
+	newest     int64         // transport sequence number of the newest packet whose fate is known
+	newestAt   time.Duration // when it was sent
+	newestLost bool          // and that fate
+	packets    rate          // all that is sent
+	media      rate          // first sendings
+	frames     rate
+	copies     bool    // the latency holds more packets than the other end's decoder
+	cost       float64 // expected overhead of the blocks made lately, per source packet
 }
 
 func (p *policy) init(off bool) {
@@ -36,18 +39,26 @@ func (p *policy) init(off bool) {
 // How much is sent beyond what the estimate asks for: ours, from the grid (TestGrid, 10 % loss, 60/200). fec.md §4.4
 // plans for one standard deviation more loss and pays for 1e-4; with the estimate rounded up to the next plan as
 // well, that cost 15.7 % (independent) and 23.7 % (bursts of 3) where 12.2 and 14.0 % are the limits for 1e-3. With no
-// margin and half the price it costs 13.7 and 13.2 % and meets 1e-3.
+// margin and a quarter of the price it costs 12.9 and 12.8 % and meets 1e-3.
 const (
 	planMargin   = 0.0
 	leastPlanned = 0.005
 )
 
 // Where many rounds fit, the last ones are rarely reached and what they cost is next to nothing: so there every block
-// is worth 4·2^9 packets, whatever its class. Ours, for G4: 60/300 at 10 % loses 2e-4 of the frames without it.
+// is worth 4·2^9 packets, whatever its class, unless so much is lost that the last rounds are common. Ours, for G4: 60/300
+// at 10 % loses 2e-4 of the frames without it.
 const (
 	manyRounds = 3
+	dearLoss   = 0.14
 	dearPrice  = fec.Price(9)
 	dearCopies = fec.Price(5) // where the last rounds find the block gone from the decoder: copies do less than symbols
+)
+
+// Steps of two by which a reference frame's price is below that of 1e-4 elsewhere: ours, from the grid at 20 %, for 1e-3.
+const (
+	cutPrice      = fec.Price(2)
+	cutPriceBurst = fec.Price(3) // many rounds, bursts
 )
 
 // observe learns the fate of a packet, in the order of sending.
@@ -83,16 +94,16 @@ func (p *policy) ahead(k, further int, c fec.Class) (parity int, price fec.Price
 	further = max(0, further)
 	s := p.plan.Proactive(k, further, c, p.dither.Next())
 	p.cost += (p.plan.Overhead(k, further, c) - p.cost) / 32
-	if c != fec.Droppable && further >= manyRounds {
+	if c != fec.Droppable && further >= manyRounds && p.plan.Setting().Loss < dearLoss {
 		dear := dearPrice
 		if p.copies {
 			dear = dearCopies
 		}
 		s.Price = max(s.Price, dear)
-	} else if c == fec.Reference { // half the price, a quarter where losses are independent: see planMargin
-		cut := fec.Price(1)
-		if p.plan.Setting().Burst == 0 {
-			cut = 2
+	} else if c == fec.Reference {
+		cut := cutPrice
+		if further >= manyRounds && p.plan.Setting().Burst > 0 {
+			cut = cutPriceBurst
 		}
 		s.Price -= min(s.Price, cut)
 	}
@@ -118,35 +129,39 @@ func (p *policy) slide(k, span int) int {
 
 // answer is how many packets should be on their way for lost missing symbols when left transmissions remain,
 // the one now included.
-func (p *policy) answer(lost, left int, b *block) int {
+func (p *policy) answer(lost, left int, price fec.Price) int {
 	if p.off {
 		return lost
 	}
-	return p.plan.Repair(b.price, lost, left, b.lastLost)
+	return p.plan.Repair(price, lost, left, p.newestLost)
 }
 
-// spread is how many of want packets for lost symbols are enough when they leave over a time of slack, and how
-// far apart. Back to back they all fall into the burst that caused the loss; a pause costs nothing and lets it end.
-//
-//	back to back, from a lost packet on:  P(n lost) = (1 − 1/L)^n
-//	a gap of g slots apart:               P(m lost) = q^m,  q = p + (1−p)·(1 − 1/L − p/((1−p)·L))^(1+g)
-func (p *policy) spread(lost, want int, slack time.Duration) (n int, gap time.Duration) {
+// fate takes note of what became of a packet: of the newest one known, the path is still in that state.
+func (p *policy) fate(sequence int64, sent time.Duration, lost bool) {
+	if sequence >= p.newest {
+		p.newest, p.newestAt, p.newestLost = sequence, sent, lost
+	}
+}
+
+// last is how many packets are sent for lost symbols when nothing more can be learned in time, and how far apart: on a
+// bursty path they leave over all the time there is. wire is the time that one takes to send.
+func (p *policy) last(now time.Duration, lost int, price fec.Price, slack, wire time.Duration) (n int, gap time.Duration) {
 	e := p.loss.Estimate()
-	slot := time.Duration(float64(time.Second) / max(1, p.packets.perSecondNow()))
-	if p.off || e.Burst < 1.2 || e.Upper <= 0 || e.Upper > 0.5 || want <= lost || slack <= slot {
-		return want, 0
+	if !p.bursty() {
+		return p.answer(lost, 1, price), 0
 	}
-	leave := 1 / e.Burst
-	stay := math.Log(1 - leave)
-	memory := max(0, 1-leave-e.Upper/(1-e.Upper)*leave)
-	for n = lost + 1; n < want; n++ {
-		gap = slack / time.Duration(n)
-		q := e.Upper + (1-e.Upper)*math.Pow(memory, 1+float64(gap)/float64(slot))
-		if float64(n-lost+1)*math.Log(q) <= float64(want-lost+1)*stay {
-			break
-		}
+	slot := time.Duration(float64(time.Second) / max(1, p.packets.perSecond(now)))
+	slots := func(d time.Duration) float64 { return max(0, float64(d)/float64(slot)) }
+	l := fec.Last{
+		Channel: limit.Channel{Loss: min(0.6, max(leastPlanned, e.Loss)), Burst: e.Burst},
+		Lost:    p.newestLost, Since: slots(now - p.newestAt), Slack: slots(slack), Wire: slots(wire),
+		Most: 1 + int(max(0, slack)/max(wire, time.Microsecond)),
 	}
-	return n, slack / time.Duration(n)
+	n = l.Send(price, lost)
+	if n > 1 {
+		gap = max(0, slack) / time.Duration(n-1)
+	}
+	return n, gap
 }
 
 // overhead is the share of repairs and resends in what media takes.
@@ -155,6 +170,12 @@ func (p *policy) overhead() float64 {
 		return e.Loss / (1 - min(e.Loss, 0.5))
 	}
 	return p.cost
+}
+
+// bursty reports whether losses come in bursts.
+func (p *policy) bursty() bool {
+	e := p.loss.Estimate()
+	return !p.off && e.Upper > 0 && e.Burst*(1-e.Loss) > 1.3 // 1 when they are independent
 }
 
 // lossy reports whether a packet was lost in the last 10 s.
@@ -175,9 +196,6 @@ func (r *rate) add(at time.Duration, n int) {
 	}
 	r.n += n
 }
-
-// perSecondNow is the rate of the last whole second, 0 before.
-func (r *rate) perSecondNow() float64 { return r.before }
 
 // perSecond is the rate of the last whole second, or of what there was of the first.
 func (r *rate) perSecond(at time.Duration) float64 {

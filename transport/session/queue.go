@@ -19,6 +19,8 @@ const (
 	sendRepair
 	sendWindow // a repair over the packets before ref that may still be in time
 	sendAbandon
+	lookAgain // no datagram: see whether the answers to the losses of block ref are overdue
+	shutGroup // no datagram: no more frames came for block ref
 )
 
 // item is one datagram to be. ref is a media sequence number (source, resend) or a block (repair, abandon).
@@ -113,7 +115,12 @@ func (p *prober) due() time.Duration {
 	return p.last + probeDelays[p.stage]
 }
 
-func (p *prober) probed() { p.stage++ }
+// followed is told of every packet that leaves, probes among them: one that leaves about when a probe would shows as much.
+func (p *prober) followed(now time.Duration) {
+	if p.last > 0 && p.stage < len(probeDelays) && now >= p.last+probeDelays[p.stage]/2 {
+		p.stage++
+	}
+}
 
 // breaker is a circuit breaker in the shape of RFC 8083 §4.1, on the silence of the feedback.
 type breaker struct {

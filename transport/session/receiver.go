@@ -92,6 +92,7 @@ func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	send := time.Duration(sent) * time.Microsecond
 	r.buffer.Heard(at, at-send)
 	r.handleBody(at, send, body)
+	r.record.awaits = r.buffer.Missing() > 0
 }
 
 func (r *Receiver) handleBody(now, sent time.Duration, body []byte) {
@@ -204,6 +205,9 @@ func (r *Receiver) insert(now, sent time.Duration, n int64, s *wire.Source, how 
 		r.drop(transport.DropLate)
 		return true // of no use to the player, but its equation may still help younger packets
 	default:
+		if base, count, ok := r.buffer.Whole(n); ok {
+			r.decoder.Settle(base, count)
+		}
 		return true
 	}
 	return false
@@ -215,6 +219,7 @@ func (r *Receiver) drop(why transport.DropReason) { r.stats.Drops[why]++ }
 func (r *Receiver) PopPayload(now time.Time) (transport.Payload, bool) {
 	p, arrival, due, ok := r.buffer.Pop(r.since(now))
 	r.decoder.Expire(r.buffer.Next())
+	r.record.awaits = r.buffer.Missing() > 0
 	if !ok {
 		return transport.Payload{}, false
 	}

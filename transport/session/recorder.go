@@ -14,7 +14,9 @@ const (
 	reportAgain    = 5 * time.Millisecond // ours: repeats a report on a gap when no other followed,
 	reportRepeats  = 2                    // so often
 	reportHistory  = 100 * time.Millisecond
-	recorderSize   = 1024 // transport sequence numbers remembered: 2 × MaxMetrics
+	reportQuiet    = 3 * time.Millisecond  // ours: after a silence while something is awaited, and again and again,
+	quietMost      = 60 * time.Millisecond // until it has lasted so long: package arq believes no more
+	recorderSize   = 1024                  // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
 // recorder is the receiver's memory of arrivals, by transport sequence number.
@@ -27,7 +29,7 @@ type recorder struct {
 	again   int           // repeats of the last report on a gap still to come, should it be lost
 	open    bool          // the newest frame heard of lacks its end
 	gap     time.Duration // between packets of a frame, smoothed
-	idle    int           // reports since on a frame whose end does not come
+	awaits  bool          // media packets that were heard of are missing: resends or repairs should be on their way
 	sent    time.Duration
 	heard   time.Duration // newest arrival
 	metrics [wire.MaxMetrics]wire.Metric
@@ -74,14 +76,13 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 	}
 	r.fresh++
 	r.heard = now
-	r.idle = 0
 	return true
 }
 
-// tailIdle are the silences after which a frame whose end has not come is reported on: ours. The sender then knows
-// that its last packets are lost although nothing followed them (package arq). The first one may be too early to
-// be sure of the last of them.
-var tailIdle = [...]time.Duration{3 * time.Millisecond, 6 * time.Millisecond, 12 * time.Millisecond}
+// quiet is the silence after which a report says that nothing came, while the end of a frame or an answer to a loss is
+// awaited: the sender then knows that what it sent is lost although nothing followed it (package arq). A burst is
+// known while it lasts that way.
+func (r *recorder) quiet() time.Duration { return reportQuiet + 2*r.gap }
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
 
@@ -100,8 +101,8 @@ func (r *recorder) due() time.Duration {
 	if r.again > 0 {
 		at = min(at, r.sent+reportAgain)
 	}
-	if r.open && r.idle < len(tailIdle) {
-		at = min(at, max(r.heard+tailIdle[r.idle]+2*r.gap, r.sent+reportGap))
+	if again := max(r.heard, r.sent) + r.quiet(); (r.open || r.awaits) && again <= r.heard+quietMost {
+		at = min(at, again)
 	}
 	if r.fresh == 0 && at > r.heard+reportHistory {
 		return 0
@@ -122,9 +123,6 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 		if a.here {
 			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
 		}
-	}
-	for r.idle < len(tailIdle) && now >= r.heard+tailIdle[r.idle]+2*r.gap {
-		r.idle++
 	}
 	if r.urgent {
 		r.again = reportRepeats

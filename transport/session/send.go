@@ -31,6 +31,9 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	s.held = false
 	for due := s.later.due(); due > 0 && due <= at; due = s.later.due() {
 		it := s.later.pop()
+		if s.remind(at, it) {
+			continue
+		}
 		if !s.queues[queueRepair].push(it) {
 			s.unqueue(it)
 		}
@@ -55,7 +58,6 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		}
 	}
 	if due := s.probing.due(); due > 0 && at >= due {
-		s.probing.probed()
 		s.stats.Probes++
 		body := wire.AppendProbe(s.header(dst, at), uint32(s.sentUpTo()))
 		return s.finish(dst, body, at, arq.Control, 0), true
@@ -123,8 +125,10 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	b.unsent--
 	p.sent = true
-	if now > b.deadline || b.over {
-		s.giveUp(b)
+	if now > it.deadline || b.over {
+		if now > b.last() {
+			s.giveUp(b)
+		}
 		return dst, false
 	}
 	b.first++
@@ -151,14 +155,6 @@ func (s *Sender) probes(now time.Duration, b *block) int {
 	return 1 + s.lossyProbes(lossy)
 }
 
-// answerProbes is how many probes follow what answers a loss.
-func (s *Sender) answerProbes(now time.Duration, b *block) int {
-	if s.rounds(now, b) > 1 {
-		return 1
-	}
-	return 0
-}
-
 func (s *Sender) lossyProbes(lossy bool) int {
 	if lossy {
 		return 1
@@ -173,13 +169,15 @@ func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil || !s.valid(it.ref) {
 		return dst, false
 	}
-	if p.here || b.over || now > b.deadline || payload == nil || s.swallowed(len(payload)) {
+	if p.here || b.over || now > b.deadline+time.Duration(p.extra)*time.Millisecond || payload == nil || s.swallowed(len(payload)) {
 		p.flying--
 		b.answers--
 		return dst, false
 	}
 	s.stats.Resends++
-	s.probing.sent(now, s.answerProbes(now, b))
+	if s.hole.lost >= longLost/2 { // is it the length, or the path? A short one may tell
+		s.probing.sent(now, 1)
+	}
 	body := append(append(s.header(dst, now), byte(wire.TypeResend)), payload...)
 	return s.finish(dst, body, now, arq.Resend, it.ref), true
 }
@@ -189,7 +187,7 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil {
 		return dst, false
 	}
-	if b.need() <= 0 || b.over || now > b.deadline || !s.encoder.Covers(b.base, b.count) {
+	if b.need() <= 0 || b.over || now > b.last() || !s.encoder.Covers(b.base, b.count) {
 		b.answers--
 		return dst, false
 	}
@@ -210,7 +208,6 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 		return dst, false
 	}
 	s.stats.Repairs++
-	s.probing.sent(now, s.answerProbes(now, b))
 	return s.finish(dst, body, now, arq.Repair, b.id), true
 }
 
@@ -273,6 +270,7 @@ func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, re
 		packet = sealed
 	}
 	size := len(packet) - at + ipUDP
+	s.probing.followed(now)
 	s.tracker.Sent(now, kind, ref, size)
 	s.cfg.Controller.Sent(now, size)
 	s.breaker.sent(now)

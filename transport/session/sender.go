@@ -36,6 +36,7 @@ type Sender struct {
 	frames    int64
 	blocks    [blockRing]block
 	nextBlock int64
+	group     group
 	touched   []int64 // blocks that a report said something about
 
 	queues  [queues]queue
@@ -57,9 +58,10 @@ type Sender struct {
 // mediaPacket is what the sender knows about one media packet.
 type mediaPacket struct {
 	block  int64
-	sent   bool  // its first sending is over
-	here   bool  // the receiver has it
-	flying uint8 // copies in flight or queued
+	sent   bool   // its first sending is over
+	here   bool   // the receiver has it
+	flying uint8  // copies in flight or queued
+	extra  uint16 // ms by which its deadline is later than its block's
 }
 
 // NewSender makes a sender whose clock's zero is now.
@@ -251,6 +253,7 @@ func (s *Sender) settle(now time.Duration) {
 			})
 		}
 		s.hole.note(e)
+		s.policy.fate(e.Sequence, e.Sent, e.Outcome == arq.Lost)
 		s.note(e)
 	}
 	for _, lost := range s.tracker.Fates() {

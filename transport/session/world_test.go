@@ -288,7 +288,7 @@ func plan(tx *Sender) {
 		return
 	}
 	if plans[setting] == nil {
-		if most := map[bool]int{true: 12, false: 40}[testing.Short()]; len(plans) >= most && !*gridAll {
+		if most := map[bool]int{true: 12, false: 60}[testing.Short()]; len(plans) >= most && !*gridAll {
 			return
 		}
 		plans[setting] = fec.NewPlan(setting)

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/fec"
+)
+
+// group is the block that may still take in frames. Where one or two rounds fit and the latency leaves room, several
+// frames are protected together, for parity behind 56 packets does more than a quarter of it behind each 14: fec.md §2.4
+// and 4.1. No source packet waits for it; the parity does, until the last frame of the block is written.
+//
+//	frame 1 ── frame 2 ── frame 3 ── parity            deadline of the block: that of frame 1
+//	base ─────────── count ────────┤                   deadline of a packet: its frame's, mediaPacket.extra later
+//
+// Audio frames between the frames lie in its range and are no part of it: they have blocks of their own.
+type group struct {
+	id      int64 // 0: none
+	frames  int   // it has
+	want    int   // it is closed with so many
+	gap     time.Duration
+	capture time.Duration // of the newest frame of video
+}
+
+// groupMargin is what must be left of the last round for a block of more than one frame, beside the time to send its
+// answers: ours. Cells of the grid where the frames just fit lose more than the longer block saves.
+const groupMargin = 8 * time.Millisecond
+
+// mostGap bounds the time between frames that are protected together: ours, 12 frames/s.
+const mostGap = 80 * time.Millisecond
+
+// saw learns the time between frames of video.
+func (g *group) saw(capture time.Duration) {
+	d := capture - g.capture
+	g.capture = capture
+	switch {
+	case d <= 0 || d > time.Second:
+	case g.gap == 0:
+		g.gap = d
+	default:
+		g.gap += (d - g.gap) / 8
+	}
+}
+
+// groupFrames is how many frames of k packets make a block that begins now.
+func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int {
+	if s.policy.off || s.policy.copies || c != fec.Reference || s.group.gap == 0 || s.group.gap > mostGap {
+		return 1
+	}
+	left := capture + s.cfg.Latency - s.late() - now - time.Duration(k)*s.perPacket() - s.lastWire()
+	rounds := func(frames int) int {
+		more := time.Duration(frames-1) * s.group.gap
+		if frames > 1 {
+			more += groupMargin + time.Duration(float64(frames*k)*s.policy.loss.Estimate().Loss)*s.perPacket()
+		}
+		return max(0, int((left-more)/s.roundTime()))
+	}
+	if rounds(1) > groupRounds {
+		return 1
+	}
+	return s.policy.plan.Blocks(k, c, rounds)
+}
+
+// groupRounds is up to how many further rounds longer blocks are worth it: ours, from the grid.
+const groupRounds = 1
+
+// join takes the k packets of a frame into the open block, if there is one and they fit.
+func (s *Sender) join(now, capture time.Duration, base int64, k int, c fec.Class) bool {
+	b := s.block(s.group.id)
+	if b == nil || !b.open {
+		return false
+	}
+	extra := (capture - b.capture).Milliseconds()
+	if c != fec.Reference || b.over || base+int64(k)-b.base > fec.MaxCount || extra < 0 || extra > 1<<15 {
+		s.closeGroup(now)
+		return false
+	}
+	b.foreign += int(base - b.base - int64(b.count))
+	b.count = int(base-b.base) + k
+	b.unsent += k
+	b.extra = uint16(extra)
+	s.queueSources(b, base, k, queueMedia)
+	if s.group.frames++; s.group.frames >= s.group.want {
+		s.closeGroup(now)
+	}
+	return true
+}
+
+// closeGroup ends the open block and sends its parity.
+func (s *Sender) closeGroup(now time.Duration) {
+	b := s.block(s.group.id)
+	s.group.id = 0
+	if b == nil || !b.open {
+		return
+	}
+	b.open, b.end = false, true
+	s.protect(now+time.Duration(b.unsent)*s.perPacket(), b)
+}
+
+// queueSources queues the first sendings of k packets of b.
+func (s *Sender) queueSources(b *block, base int64, k, q int) {
+	for i := range int64(k) {
+		*s.packet(base + i) = mediaPacket{block: b.id, extra: b.extra}
+		s.queues[q].push(item{kind: sendSource, ref: base + i, deadline: b.last()})
+	}
+}
+
+// protect queues the repairs that go ahead for b, whose packets are all sent at sent.
+func (s *Sender) protect(sent time.Duration, b *block) {
+	q := queueMedia
+	if b.class == fec.Audio {
+		q = queueAudio
+	}
+	var ahead int
+	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, b.class)
+	for range ahead {
+		if s.queues[q].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline}) {
+			b.answers++
+		}
+	}
+}
