@@ -10,8 +10,11 @@ import (
 // The controller of package congestion in place of the fixed one: it finds the rate of a lossy path that carries the
 // stream with room, and keeps it most of the time: it may try what the path carries at the cost of a frame.
 func TestWithController(t *testing.T) {
-	got, want := 0, 0
-	for seed := range uint64(3) {
+	got, want, seeds := 0, 0, uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0.05, 0, seed)
 		cfg.Controller = congestion.New(congestion.Config{})
 		w := newWorld(t, seed, cfg, up, down, video4M())
