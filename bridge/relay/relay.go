@@ -26,6 +26,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/httpflv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
@@ -38,6 +39,7 @@ import (
 type Relay struct {
 	log       *slog.Logger
 	hub       *hub.Hub
+	board     *feedback.Board // what publishers are told
 	guard     atomic.Pointer[auth.Guard]
 	keys      atomic.Pointer[[]string] // names; their secrets are the guard's
 	generated string                   // the key while the configuration has none
@@ -66,7 +68,7 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold})}
+	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold}), board: feedback.NewBoard()}
 	r.outputs.hub, r.outputs.log = r.hub, log
 	r.generated = "live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])
 	guard, names, err := r.access(&cfg)
@@ -129,7 +131,7 @@ func (r *Relay) listen() error {
 		if r.rtmp, err = net.Listen("tcp", r.cfg.RTMP); err != nil {
 			return explain("rtmp", r.cfg.RTMP, err)
 		}
-		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeRTMP})
+		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeRTMP, Watch: r.watchRTMP})
 	}
 	if r.cfg.HTTP != "" {
 		if r.http, err = net.Listen("tcp", r.cfg.HTTP); err != nil {
@@ -249,6 +251,7 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 		}
 		ok(w, req)
 	})
+	mux.Handle("/v1/streams/", feedback.New(feedback.Config{Board: r.board, Logger: r.log, Authorize: r.authorizeFeedback}))
 	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
 	return r.serve(ctx, r.http, mux)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/api"
@@ -44,23 +45,23 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 
 // publishSRT carries one publisher from its socket to the hub.
 //
-// Goroutines: the listener's parses and publishes; the caller's waits for the end; another waits for the hub to end it.
+// Goroutines: the listener's parses and publishes; the caller's waits for the end; one waits for the hub to end it; one estimates its path.
 func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, pub *hub.Publisher) error {
 	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
 	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
 	defer r.links.add(name, func() api.Link { return srtLink(conn.Stats()) })()
-	ended := make(chan struct{})
-	defer func() { <-ended }()
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	stop := make(chan struct{})
 	defer close(stop)
-	go func() {
-		defer close(ended)
+	wg.Go(func() { r.adviseSRT(name, conn, stop) })
+	wg.Go(func() {
 		select {
 		case <-pub.Done(): // replaced, or the hub is closing
 			_ = conn.Close()
 		case <-stop:
 		}
-	}()
+	})
 	ts := ingest.NewTS(mpegts.Config{})
 	err := conn.Deliver(func(now time.Time, payload []byte) error {
 		ts.Write(now, payload)

@@ -29,6 +29,7 @@ type conn struct {
 	from time.Time // accepted, or when the last publish ended: setup runs from here
 
 	pub       *hub.Publisher // nil: not publishing
+	watcher   Watcher        // nil: nobody
 	parser    flv.Parser
 	clock     rtmp.Unwrapper
 	lastMedia time.Time // or when publishing began
@@ -168,10 +169,7 @@ func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) err
 	if r.Key == "" {
 		err = fmt.Errorf("%w: no stream key", rtmp.ErrRejected)
 	} else if c.s.cfg.Authorize != nil {
-		err = c.s.cfg.Authorize(ctx, Request{
-			Publish: publish, Name: r.Name(), App: r.App, Key: r.Key, Query: r.Query,
-			TCURL: r.TCURL, FlashVersion: r.FlashVersion, Peer: c.nc.RemoteAddr().String(),
-		})
+		err = c.s.cfg.Authorize(ctx, c.request(r, publish))
 	}
 	if err == nil {
 		return nil
@@ -188,6 +186,13 @@ func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) err
 	return c.refuse(why, code, err)
 }
 
+func (c *conn) request(r *rtmp.Request, publish bool) Request {
+	return Request{
+		Publish: publish, Name: r.Name(), App: r.App, Key: r.Key, Query: r.Query,
+		TCURL: r.TCURL, FlashVersion: r.FlashVersion, Peer: c.nc.RemoteAddr().String(),
+	}
+}
+
 // refuse answers the request that is open and returns the error that ends the connection.
 func (c *conn) refuse(why Refusal, code string, err error) error {
 	c.m.Reject(code, why.String())
@@ -200,6 +205,7 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 	if err := c.authorize(ctx, r, true); err != nil {
 		return err
 	}
+	request := c.request(r, true)
 	pub, err := c.s.cfg.Hub.Publish(r.Name(), hub.PublisherInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String()})
 	switch {
 	case errors.Is(err, hub.ErrInUse):
@@ -210,6 +216,9 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 	c.pub, c.clock, c.lastMedia, c.anyMedia = pub, rtmp.Unwrapper{}, now, false
 	c.s.count(func(st *Stats) { st.Publishers++; st.add(rtmp.Stats{}, c.parser.Stats()) })
 	c.parser = flv.Parser{}
+	if c.s.cfg.Watch != nil {
+		c.watcher = c.s.cfg.Watch(request)
+	}
 	c.m.Accept()
 	c.log.Info("rtmp: publishing", "encoder", r.FlashVersion)
 	return nil
@@ -222,7 +231,11 @@ func (c *conn) media(now time.Time, m rtmp.Message) error {
 			continue // metadata says nothing the configurations do not say better; empty bodies are FMLE's keep-alive
 		}
 		c.lastMedia, c.anyMedia = now, true
-		f := c.parser.Parse(flv.TagType(part.Type), c.clock.Unwrap(part.Timestamp), part.Payload)
+		stamp := c.clock.Unwrap(part.Timestamp)
+		if c.watcher != nil {
+			c.watcher.Media(now, stamp, len(part.Payload), part.Type == rtmp.TypeVideo)
+		}
+		f := c.parser.Parse(flv.TagType(part.Type), stamp, part.Payload)
 		if f == nil {
 			continue
 		}
@@ -243,6 +256,10 @@ func (c *conn) unpublish(cause error) {
 	if c.pub != nil {
 		c.pub.Close(cause)
 		c.pub = nil
+		if c.watcher != nil {
+			c.watcher.Close()
+			c.watcher = nil
+		}
 		c.s.count(func(st *Stats) { st.Publishers-- })
 	}
 }

@@ -41,11 +41,21 @@ type Request struct {
 	Peer         string // address
 }
 
+// Watcher hears what a publisher sends, as it comes.
+type Watcher interface {
+	// Media is told of a message of audio or video: when it had come, the encoder's time stamp, and its bytes.
+	Media(at time.Time, stamp time.Duration, size int, video bool)
+	Close()
+}
+
 // Config configures a Server; zero values give the defaults named.
 type Config struct {
 	Hub       *hub.Hub
 	Authorize func(ctx context.Context, r Request) error // nil: everyone may; called from the connection's goroutine
 	Logger    *slog.Logger                               // nil: silent
+	// Watch, when set, is asked for somebody who hears of each message of a publisher that was accepted; nil: nobody. The calls
+	// come from the connection's goroutine and must not wait.
+	Watch func(r Request) Watcher
 
 	MaxConns     int           // further connections are reset; 4096
 	Handshake    time.Duration // to the end of the handshake; 5 s

@@ -45,8 +45,10 @@ type Conn struct {
 	losses losses
 	hold   hold
 	rates  rates
-	fec    *filter.Receiver // nil: no packet filter was agreed on
-	near   nearest
+	// arrivals since TakeArrivals; nil: nobody asks
+	arrivals []Arrival
+	fec      *filter.Receiver // nil: no packet filter was agreed on
+	near     nearest
 
 	next     int64 // the first number not delivered nor given up
 	high     int64 // the number after the highest one received
@@ -208,6 +210,7 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 		return
 	}
 	c.rates.add(now, seq, len(body)+HeaderLen+28, h.Resent)
+	c.record(now, h, seq, len(body)+HeaderLen+28)
 	if c.accept(now, seq, h, b[:HeaderLen], body) && c.fec != nil {
 		c.rebuild(now)
 	}

@@ -34,6 +34,8 @@ type ownLink struct {
 	from     netip.AddrPort
 	snapshot Stats
 	taken    time.Time
+	arrivals []srt.Arrival
+	watched  bool // somebody wants arrivals
 	err      error
 	failed   error // of the sink
 
@@ -77,6 +79,7 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 	}
 	if now.Sub(k.taken) >= statsEvery {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
+		k.keepArrivals(c)
 	}
 	return len(k.filled) > n
 }

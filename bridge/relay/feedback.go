@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/auth"
+	"github.com/fairlead-live/fairlead/bridge/feedback"
+	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/transport/srt"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+// adviseEvery is how often an SRT publisher's arrivals are looked at: the connection hands them over ten times a second.
+const adviseEvery = 100 * time.Millisecond
+
+// Feedback returns what publishers are told, for programs that have a relay in their process.
+func (r *Relay) Feedback() *feedback.Board { return r.board }
+
+// authorizeFeedback lets those hear what the encoder is told who may play the stream or publish it.
+func (r *Relay) authorizeFeedback(ctx context.Context, name string, req *http.Request) error {
+	token, _ := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
+	q := auth.Request{Action: auth.Play, Protocol: "http", Name: name, Token: token, Query: req.URL.RawQuery}
+	q.Peer, q.PeerPort = peerOf(req.RemoteAddr)
+	err := r.allow(ctx, q)
+	if err != nil {
+		q.Action = auth.Publish
+		err = r.allow(ctx, q)
+	}
+	return err
+}
+
+// adviseSRT estimates a publisher's path from the stamps of its packets until stop is closed.
+func (r *Relay) adviseSRT(name string, conn *srtlink.Conn, stop <-chan struct{}) {
+	entry := r.board.Open(name)
+	defer entry.Close()
+	link := feedback.NewOneWay(conn.Stats().RTT)
+	tick := time.NewTicker(adviseEvery)
+	defer tick.Stop()
+	var arrivals []srt.Arrival
+	var sent time.Duration // newest stamp of a packet that came at its first sending, and when it came
+	var came time.Time
+	for {
+		var now time.Time
+		select {
+		case <-stop:
+			return
+		case now = <-tick.C:
+		}
+		arrivals = conn.Arrivals(arrivals[:0])
+		for _, a := range arrivals {
+			if a.Missing > 0 {
+				link.Lost(a.At, a.Missing, a.Size)
+			}
+			if !a.Resent {
+				sent, came = a.Stamp, a.At
+			} else if !came.IsZero() { // its stamp is of the first sending
+				a.Stamp = sent + a.At.Sub(came)
+			}
+			link.Arrived(a.At, a.Stamp, a.Size)
+		}
+		if report, ok := link.Report(now); ok {
+			entry.Set(now, report)
+		}
+	}
+}
+
+// rtmpWatcher estimates the path of an RTMP publisher from the stamps of its messages.
+//
+// Goroutines: one looks every adviseEvery, so that silence is noticed; it ends before Close returns.
+type rtmpWatcher struct {
+	entry *feedback.Entry
+	stop  chan struct{}
+	wg    sync.WaitGroup
+
+	mu   sync.Mutex // guards link
+	link *feedback.OneWay
+}
+
+func (r *Relay) watchRTMP(req rtmpserver.Request) rtmpserver.Watcher {
+	w := &rtmpWatcher{entry: r.board.Open(req.Name), link: feedback.NewOneWay(0), stop: make(chan struct{})}
+	w.wg.Go(func() {
+		tick := time.NewTicker(adviseEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-w.stop:
+				return
+			case now := <-tick.C:
+				w.tell(now)
+			}
+		}
+	})
+	return w
+}
+
+func (w *rtmpWatcher) Media(at time.Time, stamp time.Duration, size int, _ bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.link.Frame(at, stamp, size)
+}
+
+func (w *rtmpWatcher) tell(now time.Time) {
+	w.mu.Lock()
+	report, ok := w.link.Report(now)
+	w.mu.Unlock()
+	if ok {
+		w.entry.Set(now, report)
+	}
+}
+
+// Close is called once.
+func (w *rtmpWatcher) Close() {
+	close(w.stop)
+	w.wg.Wait()
+	w.entry.Close()
+}
