@@ -23,6 +23,9 @@ func (p *Push) newInput() (input, error) {
 	if p.cfg.Source != nil {
 		return &reading{open: func() (source, error) { return frames(p.cfg.Source), nil }}, nil
 	}
+	if command, ok := strings.CutPrefix(in, "exec:"); ok {
+		return p.newRunning(command)
+	}
 	scheme, _, ok := strings.Cut(in, "://")
 	if p.cfg.Loop && (ok || in == "-") {
 		return nil, fmt.Errorf("%w: --loop is for a file", config.ErrUsage)
@@ -51,7 +54,7 @@ func (p *Push) newInput() (input, error) {
 	case "srt":
 		return p.listenSRT(u)
 	}
-	return nil, fmt.Errorf("%w: input %q: a file, -, rtmp://:PORT/APP/KEY, srt://:PORT or udp://:PORT", config.ErrUsage, in)
+	return nil, fmt.Errorf("%w: input %q: a file, -, rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT or exec:COMMAND", config.ErrUsage, in)
 }
 
 // listening is an input whose encoder comes to us.

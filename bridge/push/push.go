@@ -1,8 +1,9 @@
 // Package push sends one live input to one or more relays or servers: what `fairlead push` does.
 //
-//	file, stdin, UDP ─▶ ingest, flv ─┐          ┌─▶ quiclink (fairlead://)
-//	rtmpserver, srtlink ─────────────┴─▶ hub ───┼─▶ mpegts ─▶ srtlink (srt://)
-//	                                            └─▶ rtmpout (rtmp://, rtmps://)
+//	file, stdin, UDP, exec ─▶ ingest, flv ─┐          ┌─▶ quiclink (fairlead://)
+//	rtmpserver, srtlink ───────────────────┴─▶ hub ───┼─▶ mpegts ─▶ srtlink (srt://)
+//	                                                  └─▶ rtmpout (rtmp://, rtmps://)
+//	encoder ◀── exec, shaped RTMP, feedback (HTTP) ◀── advise ◀── targets of the outputs
 //
 // The hub between them gives each output a queue of its own, so that a slow one delays nobody.
 //
@@ -16,12 +17,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/congestion"
 )
 
 // Errors that say which side failed.
@@ -34,16 +38,26 @@ var (
 
 // Config sets up a Push.
 type Config struct {
-	Input   string                       // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT
-	URLs    []string                     // fairlead://…, srt://…, rtmp://…, rtmps://…
-	Loop    bool                         // a file again and again
-	Connect time.Duration                // how long to try to reach an output at first; 10 s
-	Stdin   io.Reader                    // of "-"
-	Source  func() (*media.Frame, error) // instead of Input: frames until io.EOF; they are sent in real time
-	Logger  *slog.Logger                 // nil: silent
-	Agent   string                       // what we call ourselves
+	Input     string                       // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT, exec:COMMAND
+	URLs      []string                     // fairlead://…, srt://…, rtmp://…, rtmps://…
+	Loop      bool                         // a file again and again
+	Connect   time.Duration                // how long to try to reach an output at first; 10 s
+	Stdin     io.Reader                    // of "-"
+	Source    func() (*media.Frame, error) // instead of Input: frames until io.EOF; they are sent in real time
+	Logger    *slog.Logger                 // nil: silent
+	Agent     string                       // what we call ourselves
+	HTTP      string                       // address for GET /v1/streams/APP/KEY/feedback; empty: off
+	SRTCaller string                       // srtlink.Own or GoSRT, kept for comparison; empty: Own
+	Encoder   Encoder                      // of inputs whose encoder we move
+}
 
-	SRTCaller string // srtlink.Own or GoSRT, kept for comparison; empty: Own
+// Encoder says how an encoder is moved. Rates are of its pictures; zero values give the defaults named.
+type Encoder struct {
+	Control Control            // of exec:
+	Start   congestion.Bitrate // what exec: begins with; 2.5 Mbit/s
+	Min     congestion.Bitrate // 300 kbit/s
+	Max     congestion.Bitrate // 6 Mbit/s
+	Shape   bool               // rtmp:// is read no faster than the target
 }
 
 // Push is one input on its way to its outputs.
@@ -53,6 +67,10 @@ type Push struct {
 	input   input
 	outputs []output
 	name    string // of the stream in the hub
+
+	board     *feedback.Board
+	keyframes chan struct{} // an output asks for one
+	http      net.Listener  // nil: off
 }
 
 // input feeds the hub until it ends (nil), fails or ctx ends.
@@ -80,7 +98,7 @@ func New(cfg Config) (*Push, error) {
 	if len(cfg.URLs) == 0 {
 		return nil, fmt.Errorf("%w: where to? give a URL: fairlead://…, srt://… or rtmp://…", config.ErrUsage)
 	}
-	p := &Push{cfg: cfg, name: "push/input"}
+	p := &Push{cfg: cfg, name: "push/input", board: feedback.NewBoard(), keyframes: make(chan struct{}, 1)}
 	hold := time.Millisecond // an input that ends has ended
 	var err error
 	if p.input, err = p.newInput(); err != nil {
@@ -97,13 +115,19 @@ func New(cfg Config) (*Push, error) {
 		}
 		p.outputs = append(p.outputs, out)
 	}
+	if err := p.listenHTTP(); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
+
+// Name is the stream's own, APP/KEY.
+func (p *Push) Name() string { return p.name }
 
 // Run pushes until the input has ended and everything is sent, or ctx ends: nil. It returns the first output's error when
 // one can never succeed, after the others have ended; with one output, at once.
 //
-// Goroutines: the input's, and one for each output; those of the protocols.
+// Goroutines: the input's, and one for each output; those of the protocols; one that advises the encoder, and the HTTP server.
 func (p *Push) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -113,9 +137,20 @@ func (p *Push) Run(ctx context.Context) error {
 		}
 		_ = p.hub.Close()
 	}()
+	var beside sync.WaitGroup // what serves the others: it ends when they have
+	defer beside.Wait()
+	defer cancel(nil)
+	if p.http != nil {
+		beside.Go(func() {
+			if err := p.serveHTTP(ctx); err != nil {
+				p.cfg.Logger.Error("http", "err", err)
+			}
+		})
+	}
 	if err := p.open(ctx); err != nil {
 		return ended(ctx, err)
 	}
+	beside.Go(func() { p.advise(ctx) })
 	var wg sync.WaitGroup
 	errs := make([]error, len(p.outputs)+1)
 	left := len(p.outputs)
@@ -211,7 +246,10 @@ type Status struct {
 	Lost            uint64
 	FramesDelivered uint64
 	FramesLost      uint64
-	Target          int64 // bits/s; of srt:// too
+	Target          int64         // bits/s; of srt:// too
+	Reason          string        // of Target; congestion.Reason's words
+	Queue           time.Duration // that stands at the bottleneck
+	Loss            float64       // usual loss ratio, 0..1
 	Reconnects      int
 
 	// Of srt:// only; Packets counts as well.

@@ -33,7 +33,7 @@ func (p *Push) newUplink(raw string) (output, error) {
 
 func (u *uplinkOutput) open(ctx context.Context) error {
 	log := u.push.cfg.Logger
-	c, err := quiclink.DialTarget(ctx, u.target, quiclink.DialConfig{Agent: u.push.cfg.Agent, Logger: log, OnState: func(s quiclink.State, err error) {
+	c, err := quiclink.DialTarget(ctx, u.target, quiclink.DialConfig{Agent: u.push.cfg.Agent, Logger: log, OnKeyframe: func(uint8) { u.push.askKeyframe() }, OnState: func(s quiclink.State, err error) {
 		log.Info("uplink "+s.String(), "to", u.target.Addr, "err", err)
 	}})
 	if errors.Is(err, quiclink.ErrPin) {
@@ -159,5 +159,6 @@ func (u *uplinkOutput) status() Status {
 	st.FramesSent, st.Unsent, st.SendBytes, st.Packets = s.Sender.FramesSent, s.Unsent, s.Sender.BytesSent, s.Sender.Sent
 	st.RecoveredFEC, st.RecoveredResend, st.Late, st.Lost = s.Relay.RecoveredByRepair, s.Relay.RecoveredByResend, s.Relay.Late, s.Relay.Lost
 	st.FramesDelivered, st.FramesLost, st.Target, st.Reconnects = s.Relay.FramesDelivered, s.Relay.FramesLost, int64(s.Target), s.Reconnects
+	st.Reason, st.Queue, st.Loss = s.Reason, s.Queue, s.Loss
 	return st
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/push"
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
 )
 
 // Exit codes of fairlead push beyond the common ones.
@@ -28,6 +30,7 @@ INPUT  FILE                   MPEG-TS, FLV or MP4, in real time; with --loop aga
        rtmp://:PORT/APP/KEY   wait for a local encoder over RTMP
        srt://:PORT            wait for a local encoder over SRT (latency=120ms, passphrase=…)
        udp://:PORT            MPEG-TS over UDP
+       exec:COMMAND           MPEG-TS or FLV from a program that we start and tell what bitrate to make
 URL    fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…   a fairlead relay, over QUIC
        srt://HOST:PORT?streamid=…&latency=300ms&passphrase=…        an SRT listener (packetfilter=…, maxbw=6M …)
        rtmp(s)://HOST/APP/KEY                                       an RTMP server
@@ -36,13 +39,19 @@ Exit codes: 0 the input has ended and everything is sent, or Ctrl-C; 1 something
 3 the input cannot be read; 4 a destination refused; 5 a destination cannot be reached.`
 
 func runPush(ctx context.Context, e env) error {
-	var stats, level string
+	var stats, level, control, rate, least, most string
 	cfg := push.Config{Stdin: os.Stdin, Agent: "fairlead push"}
 	set := config.NewSet("push")
 	set.Bool(&cfg.Loop, "loop", false, "a file again and again")
 	set.Duration(&cfg.Connect, "connect", 10*time.Second, "how long to try to reach a destination at first")
 	set.String(&cfg.SRTCaller, "srt-caller", "own", "`WHO` speaks SRT to srt:// destinations: own, or gosrt, which is kept for comparison")
 	set.String(&stats, "stats", "", "`json`: a line of JSON a second for each destination on standard output")
+	set.String(&cfg.HTTP, "http", "", "HTTP listen `ADDR`: GET /v1/streams/APP/KEY/feedback says what the encoder should make")
+	set.Bool(&cfg.Encoder.Shape, "shape", false, "read rtmp:// no faster than the path carries, so that an encoder with dynamic bitrate lowers itself")
+	set.String(&control, "exec-control", "auto", "`HOW` exec: takes a new bitrate: stdin, restart, switch, none, or auto: restart where its command has {bitrate}")
+	set.String(&rate, "bitrate", "2.5M", "`BITRATE` of the pictures that exec: begins with")
+	set.String(&least, "min-bitrate", "300k", "lowest `BITRATE` that exec: is asked for")
+	set.String(&most, "max-bitrate", "6M", "highest `BITRATE` that exec: is asked for")
 	set.String(&level, "log", "warn", "log `LEVEL`: debug, info, warn or error")
 	rest, err := parse(e, set, pushHelp)
 	if err != nil {
@@ -57,6 +66,17 @@ func runPush(ctx context.Context, e env) error {
 	if stats != "" && stats != "json" {
 		return fmt.Errorf("%w: stats: %q is not json", config.ErrUsage, stats)
 	}
+	if cfg.Encoder.Control, err = push.ParseControl(control); err != nil {
+		return err
+	}
+	for _, r := range [...]struct {
+		word, value string
+		to          *congestion.Bitrate
+	}{{"bitrate", rate, &cfg.Encoder.Start}, {"min-bitrate", least, &cfg.Encoder.Min}, {"max-bitrate", most, &cfg.Encoder.Max}} {
+		if *r.to, err = quiclink.ParseRate(r.value); err != nil {
+			return fmt.Errorf("%w: %s: %w", config.ErrUsage, r.word, err)
+		}
+	}
 	cfg.Input, cfg.URLs, cfg.Logger = rest[0], rest[1:], newLogger(e.stderr, level)
 	p, err := push.New(cfg)
 	if err != nil {
@@ -64,6 +84,9 @@ func runPush(ctx context.Context, e env) error {
 	}
 	if at := p.Listening(); at != nil {
 		fmt.Fprintf(e.stderr, "fairlead: waiting for the encoder at %s\n", at)
+	}
+	if at := p.HTTP(); at != nil {
+		fmt.Fprintf(e.stderr, "fairlead: feedback at http://%s/v1/streams/%s/feedback\n", at, p.Name())
 	}
 	var wg sync.WaitGroup
 	watching, stop := context.WithCancel(ctx)

@@ -60,6 +60,9 @@ type Stats struct {
 	RTT        time.Duration   // smoothed
 	Latency    time.Duration   // granted
 	Target     congestion.Bitrate
+	Reason     string        // of Target: what the controller is doing, congestion.Reason's words; empty: unknown
+	Queue      time.Duration // that stands at the bottleneck
+	Loss       float64       // usual loss ratio of the path, 0..1
 	Reconnects int
 	Unsent     uint64 // frames dropped here, because there was no connection, no room, or no key frame since
 	SendErrors uint64 // datagrams the system refused

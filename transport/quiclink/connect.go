@@ -160,6 +160,7 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 		s.floor = congestion.NewFloor(congestion.Config{Start: startRate, Max: cmp.Or(target.MaxRate, defaultRate) * 3 / 2})
 		cfg.Controller = s.floor
 	}
+	s.why, _ = cfg.Controller.(explainer)
 	var err error
 	if s.tx, err = session.NewSender(s.now, cfg); err != nil {
 		return err

@@ -22,8 +22,10 @@ var (
 )
 
 const (
-	// targetEvery is how often the encoder's target is looked at: design.md §3.
+	// targetEvery is how often a target is repeated and statistics are taken: design.md §3.
 	targetEvery = 200 * time.Millisecond
+	// lookEvery is how often a lower target can reach the encoder: a report's interval.
+	lookEvery = 20 * time.Millisecond
 	// fallbackAfter is how long media may be without an answer while QUIC has one, before it moves into QUIC: ours; 60
 	// reports and two statistics messages of the relay.
 	fallbackAfter = 2 * time.Second
@@ -63,6 +65,7 @@ type sending struct {
 	configAt [256]time.Time
 
 	rate       congestion.Bitrate
+	lookedAt   time.Time          // for rate
 	relayRate  congestion.Bitrate // the relay's own target; 0: none
 	raisedAt   time.Time
 	began      time.Time // first media
@@ -76,12 +79,20 @@ type sending struct {
 type lasting struct {
 	tx      *session.Sender
 	floor   *congestion.Floor // nil: another controller
+	why     explainer         // nil: a controller that does not say
 	latency time.Duration
 	written int // bytes of media since needAt
 	needAt  time.Time
 	keyAt   time.Time // newest key frame written
 	askedAt time.Time // newest request for one
 	needKey bool      // picture frames are of no use before the next key frame
+}
+
+// explainer is a controller that says what it is doing.
+type explainer interface {
+	Reason() congestion.Reason
+	Queue() time.Duration
+	Loss() float64
 }
 
 // run drives the session until everything is sent after Close (errFinished), the connection is lost, or ctx ends.
@@ -185,6 +196,9 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		if s.tx.KeyframeWanted() {
 			s.gaveUp()
 		}
+		if !s.left && s.now.Sub(s.lookedAt) >= lookEvery {
+			s.retarget()
+		}
 		s.plan(wg)
 		if !s.finishAt.IsZero() && !s.now.Before(s.finishAt) {
 			return errFinished
@@ -210,9 +224,6 @@ func (s *sending) nextTimeout() time.Time {
 
 // look is what the session does every targetEvery.
 func (s *sending) look() {
-	if !s.left {
-		s.retarget()
-	}
 	s.lookAtMTU()
 	s.client.publish(s)
 }
@@ -261,6 +272,7 @@ func (s *sending) askKeyframe(track uint8) {
 
 // retarget tells the encoder what the path carries: down at once, up at most every 500 ms, with hysteresis (design.md §3).
 func (s *sending) retarget() {
+	s.lookedAt = s.now
 	rate := s.tx.Target()
 	if s.relayRate > 0 {
 		rate = min(rate, s.relayRate)
@@ -273,6 +285,9 @@ func (s *sending) retarget() {
 		return
 	}
 	s.rate = rate
+	s.client.mu.Lock()
+	s.client.stats.Target = rate
+	s.client.mu.Unlock()
 	if f := s.client.cfg.OnTarget; f != nil {
 		f(rate)
 	}

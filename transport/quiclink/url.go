@@ -103,7 +103,9 @@ func (t *Target) set(word, v string) (err error) {
 		}
 		return fmt.Errorf("transport: %q is not auto, srtp or datagram", v)
 	case "max":
-		t.MaxRate, err = parseRate(v)
+		if t.MaxRate, err = ParseRate(v); err != nil {
+			err = fmt.Errorf("max: %w", err)
+		}
 	case "inorder":
 		if v != "0" && v != "1" {
 			return fmt.Errorf("inorder: %q is not 0 or 1", v)
@@ -115,17 +117,17 @@ func (t *Target) set(word, v string) (err error) {
 	return err
 }
 
-// parseRate reads 4M, 800k or plain bits per second.
-func parseRate(v string) (congestion.Bitrate, error) {
+// ParseRate reads a bitrate of 50k to 200M: 4M, 800k or plain bits per second.
+func ParseRate(v string) (congestion.Bitrate, error) {
 	var n float64
 	var unit string
 	if _, err := fmt.Sscanf(v, "%g%s", &n, &unit); err != nil && unit == "" && n == 0 {
-		return 0, fmt.Errorf("max: %q is not a bitrate such as 8M", v)
+		return 0, fmt.Errorf("%q is not a bitrate such as 8M", v)
 	}
 	scale, ok := map[string]float64{"": 1, "k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6}[unit]
 	r := congestion.Bitrate(n * scale)
 	if !ok || r < 50*congestion.Kbps || r > 200*congestion.Mbps {
-		return 0, fmt.Errorf("max: %q is not a bitrate from 50k to 200M", v)
+		return 0, fmt.Errorf("%q is not a bitrate from 50k to 200M", v)
 	}
 	return r, nil
 }
