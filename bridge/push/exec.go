@@ -80,7 +80,6 @@ type running struct {
 	started  time.Time
 	changing bool // Restart: cur was told to end
 	failures int
-	any      bool // frames came
 
 	begun time.Time // zero of the timeline
 	end   time.Duration
