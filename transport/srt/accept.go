@@ -118,6 +118,9 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		return
 	}
 	c := newConn(l, now)
+	c.them = h.id
+	newStream(h.isn).join(c)
+	c.begin(h.isn, c.next)
 	r := &Request{StreamID: string(h.streamID), Peer: from, Encrypted: len(h.km) > 0, key: key, conn: c}
 	if r.Encrypted != (l.cfg.Passphrase != "") {
 		l.turnAway(now, from, h, RejectUnsecure)
@@ -138,17 +141,30 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		l.drops[DropNoRoom]++ // the caller tries again
 		return
 	}
-	if old == nil {
-		old = l.moved(h.id, r.StreamID)
+	joined := false
+	if len(h.group) > 0 {
+		var wait bool
+		var code RejectCode
+		switch joined, wait, code = l.enlist(now, c, r, h); {
+		case wait:
+			return
+		case code != 0:
+			l.turnAway(now, from, h, code)
+			return
+		}
 	}
-	if old != nil {
-		r.Replaces = old
-		l.take(old)
+	c.peer, c.streamID = from, r.StreamID
+	if !joined {
+		if old == nil {
+			old = l.moved(h.id, r.StreamID)
+		}
+		if old != nil {
+			r.Replaces = old.owner
+			l.take(old)
+		}
+		c.latency = max(l.cfg.Latency.Truncate(time.Millisecond), time.Duration(h.sendDelay)*time.Millisecond)
+		c.clock.base = now - time.Duration(p.Timestamp)*time.Microsecond
 	}
-	c.peer, c.them, c.streamID = from, h.id, r.StreamID
-	c.begin(h.isn)
-	c.latency = max(l.cfg.Latency.Truncate(time.Millisecond), time.Duration(h.sendDelay)*time.Millisecond)
-	c.clock.base = now - time.Duration(p.Timestamp)*time.Microsecond
 	r.response = handshake{
 		version: 5, isn: h.isn, mtu: min(h.mtu, 1500), window: flowWindow, kind: typeConclusion, cookie: h.cookie, ip: h.ip, extension: hasHS, keyLen: h.keyLen,
 		hs: true, hsType: extHSRsp, srtVersion: version, recvDelay: uint16(c.latency / time.Millisecond), sendDelay: h.recvDelay,
@@ -165,6 +181,16 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		r.response.extension |= hasConfig
 		r.response.filter = []byte(f.String())
 	}
+	if c.kind != 0 {
+		g, _ := parseGroup(h.group)
+		g.id = c.mirror
+		r.response.extension |= hasConfig
+		r.response.group = g.append(nil)
+	}
+	if joined {
+		l.establish(now, r)
+		return
+	}
 	l.pending[key] = r
 	l.requests = append(l.requests, r)
 }
@@ -180,8 +206,11 @@ func (l *Listener) check(h *handshake) RejectCode {
 		return RejectMessageAPI
 	case len(h.congestion) > 0 && string(h.congestion) != "live":
 		return RejectCongestion
-	case len(h.group) > 0:
-		return RejectGroup
+	}
+	if len(h.group) > 0 {
+		if code := checkGroup(h.group); code != 0 {
+			return code
+		}
 	}
 	if len(h.filter) > 0 {
 		if _, err := filter.Parse(string(h.filter)); err != nil {
@@ -212,15 +241,14 @@ func (l *Listener) moved(id uint32, streamID string) *Conn {
 	return nil
 }
 
-// take ends a connection in favour of a newer one; what it holds comes out at once.
+// take ends a connection, with its whole group, in favour of a newer one; what it holds comes out at once.
 func (l *Listener) take(c *Conn) {
-	if k := (peerKey{c.peer, c.them}); l.peers[k] == c {
-		delete(l.peers, k)
-	}
-	if c.ending == nil {
-		c.ending, c.flush = ErrTaken, true
-		c.losses.list = c.losses.list[:0]
-		l.touch(c)
+	for _, m := range c.members {
+		if m.ending == nil {
+			m.flush = true
+			m.losses.list = m.losses.list[:0]
+			l.dismiss(m)
+		}
 	}
 }
 
@@ -247,16 +275,23 @@ func (l *Listener) Accept(now time.Time, r *Request) *Conn {
 	}
 	r.done = true
 	delete(l.pending, r.key)
+	return l.establish(l.at(now), r)
+}
+
+// establish makes a request's connection one of the listener's, and answers it.
+func (l *Listener) establish(t time.Duration, r *Request) *Conn {
 	c := r.conn
 	for c.id == 0 || l.conns[c.id] != nil {
 		c.id = l.rand.Uint32() & (1<<30 - 1) // bit 30 marks groups, libsrt
 	}
-	t := l.at(now)
 	c.heard, c.spoke = t, t
 	c.ackNumber = l.rand.Uint32() // unguessable: an ACKACK proves that its sender reads our ACKs
 	r.response.id = c.id
 	c.response = l.sendHandshake(t, c.peer, c.them, &r.response)
 	l.conns[c.id], l.peers[r.key] = c, c
+	if c.kind != 0 {
+		l.groups[c.group] = c.stream
+	}
 	c.due = c.timeout()
 	l.fix(c)
 	return c

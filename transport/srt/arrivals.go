@@ -14,8 +14,12 @@ type Arrival struct {
 // maxArrivals is how many are kept between two calls of TakeArrivals; further ones are not: 20 Mbit/s for 250 ms.
 const maxArrivals = 512
 
-// TakeArrivals appends what has come since the last call. The first call begins the recording, of at most 512 packets, 20 KiB.
+// TakeArrivals appends what has come since the last call; of a group, over its oldest member. The first call begins the recording, of
+// at most 512 packets, 20 KiB.
 func (c *Conn) TakeArrivals(dst []Arrival) []Arrival {
+	if m := c.lead(); m != nil {
+		c = m
+	}
 	if c.arrivals == nil {
 		c.arrivals = make([]Arrival, 0, maxArrivals)
 	}

@@ -27,8 +27,10 @@ const (
 // forever is a time that does not come.
 const forever = time.Duration(1<<63 - 1)
 
-// Conn is the receiving side of one connection. It belongs to the Listener that made it, and to its goroutine.
+// Conn is the receiving side of one connection, which may be a member of a group. It belongs to the Listener that made it, and to its
+// goroutine.
 type Conn struct {
+	*stream  // its own, or the group's
 	l        *Listener
 	peer     netip.AddrPort
 	id, them uint32 // socket ids
@@ -36,26 +38,17 @@ type Conn struct {
 	streamID string
 	response []byte // to the conclusion, in case it is repeated
 	crypt    *decryptor
-	latency  time.Duration
 	began    time.Duration
+	origin   int64 // the number of its first packet
+	reach    int64 // the number after the highest one that came over it
+	weight   uint16
 
-	clock  clock
-	rtt    rtt
-	ring   ring
-	losses losses
-	hold   hold
-	rates  rates
+	rtt   rtt
+	rates rates
 	// arrivals since TakeArrivals; nil: nobody asks
 	arrivals []Arrival
 	fec      *filter.Receiver // nil: no packet filter was agreed on
 	near     nearest
-
-	next     int64 // the first number not delivered nor given up
-	high     int64 // the number after the highest one received
-	ready    time.Duration
-	buffered int
-	lent     *buffer
-	first    bool // a data packet has come
 
 	acks         journal
 	ackNumber    uint32
@@ -66,12 +59,13 @@ type Conn struct {
 	sinceACK     int
 	light, greet bool
 	heard, spoke time.Duration
+	carried      time.Duration // when data came over it last
+	unique       uint64        // packets that it was the first to bring
 	kmResponse   []byte
 	scratch      []byte // a rebuilt header
 	candidate    candidate
 
 	ending   error // no more comes in; what is here is still delivered in its time
-	flush    bool  // at once
 	shutdown bool  // to be sent
 	stats    Stats
 
@@ -81,13 +75,13 @@ type Conn struct {
 }
 
 func newConn(l *Listener, now time.Duration) *Conn {
-	return &Conn{l: l, began: now, rtt: newRTT(), ackAt: forever, heard: now, spoke: now, ready: forever, index: -1, losses: losses{due: forever}}
+	return &Conn{l: l, began: now, rtt: newRTT(), ackAt: forever, heard: now, spoke: now, index: -1}
 }
 
-func (c *Conn) begin(isn uint32) {
+// begin sets the number of its first packet.
+func (c *Conn) begin(isn uint32, origin int64) {
 	c.isn = isn
-	c.next = c.start()
-	c.high, c.acked, c.confirmed = c.next, c.next, c.next
+	c.origin, c.reach, c.acked, c.confirmed = origin, origin, origin, origin
 }
 
 // Peer is where its datagrams go.
@@ -96,30 +90,41 @@ func (c *Conn) Peer() netip.AddrPort { return c.peer }
 // StreamID is what the caller said it wants.
 func (c *Conn) StreamID() string { return c.streamID }
 
-// Received counts data packets, as Stats does.
-func (c *Conn) Received() uint64 { return c.stats.Received }
-
 // Err is nil while payloads may still come, and then says why no more do.
 func (c *Conn) Err() error {
-	if c.ending != nil && (c.buffered == 0 || errors.Is(c.ending, ErrClosed)) {
+	if c.over() && !c.others() {
 		return c.ending
 	}
 	return nil
 }
 
-// Close ends the connection and tells the peer; what waits is not delivered. Drain it and the Listener once more.
+// over reports whether it is to be removed: it has ended, and what waits is another member's to deliver, or nobody's.
+func (c *Conn) over() bool {
+	return c.ending != nil && (c.buffered == 0 || errors.Is(c.ending, ErrClosed) || c.others())
+}
+
+// Close ends the connection, with its whole group, and tells the peer; what waits is not delivered. Drain it and the Listener once more.
 func (c *Conn) Close() {
-	if c.ending == nil || !errors.Is(c.ending, ErrClosed) {
-		c.shutdown = c.ending == nil
-		c.ending = ErrClosed
-		c.l.touch(c)
+	for _, m := range c.members {
+		if m.ending == nil || !errors.Is(m.ending, ErrClosed) {
+			m.shutdown = m.ending == nil
+			m.ending = ErrClosed
+			m.l.touch(m)
+		}
 	}
 }
 
-// Stats is a snapshot.
+// Stats is a snapshot: of a group, with the sums of all its members and the RTT of the quickest one.
 func (c *Conn) Stats() Stats {
-	s := c.stats
-	s.Latency, s.RTT, s.RTTVar, s.Hold, s.Drift, s.Buffered = c.latency, c.rtt.smoothed, c.rtt.variance, c.holdNow(), c.clock.drift, c.buffered
+	s := c.past
+	fast := c
+	for _, m := range c.members {
+		s.add(&m.stats)
+		if m.rtt.smoothed < fast.rtt.smoothed || fast.ending != nil {
+			fast = m
+		}
+	}
+	s.Latency, s.RTT, s.RTTVar, s.Hold, s.Drift, s.Buffered = c.latency, fast.rtt.smoothed, fast.rtt.variance, fast.holdNow(), c.clock.drift, c.buffered
 	return s
 }
 
@@ -144,13 +149,18 @@ func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
 			return // an answer to an old ACK, or a second one
 		}
 		c.rtt.sample(now, now-r.at)
-		c.clock.sample(now, h.Timestamp, now-r.at)
+		if c.lead() == c {
+			c.clock.sample(now, h.Timestamp, now-r.at)
+		}
 		c.confirmed = max(c.confirmed, r.next)
 	case DropReq:
 		first, last, ok := parseDropReq(body)
 		if !ok {
 			c.l.drop(DropMalformed)
 			return
+		}
+		if c.others() {
+			return // another member may have it
 		}
 		from := unwrap31(c.high, first)
 		to := from + int64((last-first)&maxSeq)
@@ -160,7 +170,9 @@ func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
 		}
 	case Shutdown:
 		c.ending = ErrShutdown
-		c.losses.list = c.losses.list[:0]
+		if !c.others() {
+			c.losses.list = c.losses.list[:0]
+		}
 		c.ackAt, c.light = forever, false
 	case User:
 		c.handleKM(h, body)
@@ -196,6 +208,7 @@ func (c *Conn) drop(r DropReason) { c.stats.Drops[r]++ }
 
 // handleData takes a data packet.
 func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
+	c.carried = now
 	c.stats.Received++
 	c.stats.ReceivedBytes += uint64(len(body))
 	if h.Resent {
@@ -204,20 +217,26 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 	seq := unwrap31(c.high, h.Seq)
 	if h.MessageNo == 0 {
 		c.drop(DropFilter)
-		if c.fec != nil && seq < c.high+flowWindow && c.fec.Control(seq-c.start(), h.Timestamp, body) {
+		if c.fec != nil && seq < c.reach+flowWindow && c.fec.Control(seq-c.start(), h.Timestamp, body) {
 			c.rebuild(now)
 		}
 		return
 	}
 	c.rates.add(now, seq, len(body)+HeaderLen+28, h.Resent)
 	c.record(now, h, seq, len(body)+HeaderLen+28)
+	if seq-c.next < flowWindow {
+		c.reach = max(c.reach, seq+1)
+	}
+	if len(c.members) > 1 {
+		c.wantACK(now) // that another member was first is no news to this one's sender
+	}
 	if c.accept(now, seq, h, b[:HeaderLen], body) && c.fec != nil {
 		c.rebuild(now)
 	}
 }
 
-// start is the number of the first packet.
-func (c *Conn) start() int64 { return int64(c.isn) + 1<<31 } // so that numbers before it are not negative
+// start is the number of its first packet.
+func (c *Conn) start() int64 { return c.origin }
 
 // accept keeps a data packet, if it is wanted.
 func (c *Conn) accept(now time.Duration, seq int64, h *Header, header, body []byte) bool {
@@ -277,6 +296,7 @@ func (c *Conn) accept(now time.Duration, seq int64, h *Header, header, body []by
 		c.light = true
 	}
 	c.ready = min(c.ready, s.play)
+	c.unique++
 	c.near = nearest{seq, h.MessageNo, h.Order}
 	return true
 }
@@ -295,6 +315,9 @@ func (c *Conn) place(now time.Duration, h *Header, seq int64, s *slot) {
 		return
 	}
 	m, ok := c.losses.remove(seq)
+	if ok {
+		c.advanced(now)
+	}
 	switch {
 	case !ok:
 	case h.Resent:
@@ -331,7 +354,7 @@ func (c *Conn) pop(now time.Duration) ([]byte, bool) {
 	if seq > c.next {
 		c.stats.Skipped += uint64(seq - c.next)
 		c.losses.forget(c.next, seq-1)
-		c.wantACK(now)
+		c.advanced(now)
 	}
 	c.next = seq + 1
 	c.buffered--
@@ -342,11 +365,11 @@ func (c *Conn) pop(now time.Duration) ([]byte, bool) {
 
 // timeout is when it is to be driven next.
 func (c *Conn) timeout() time.Duration {
-	if c.ending != nil {
-		if c.buffered > 0 && !errors.Is(c.ending, ErrClosed) {
-			return c.ready + c.clock.drift
-		}
+	if c.over() {
 		return 0 // at once: it is to be removed
+	}
+	if c.ending != nil {
+		return c.ready + c.clock.drift
 	}
 	at := min(c.heard+idleAfter, c.spoke+keepaliveEvery, c.ackAt, c.losses.due)
 	if c.buffered > 0 {
@@ -355,8 +378,11 @@ func (c *Conn) timeout() time.Duration {
 	return at
 }
 
-// release gives back what is held.
+// release gives back what is held, when nobody else is there to deliver it.
 func (c *Conn) release() {
+	if c.leave(); len(c.members) > 0 {
+		return
+	}
 	if c.lent != nil {
 		c.l.pool.put(c.lent)
 		c.lent = nil

@@ -38,5 +38,5 @@
 // Listener has Config.MaxBuffered bytes in all; pending requests, handshake responses and connections are bounded by Config.
 //
 // What it leaves to others: sockets, clocks and goroutines (srtlink), stream ids and who may publish (srtlink, bridge),
-// playing (gosrt, in srtlink), bitrates (adapt), parity (filter), SRTLA (srtla), libsrt's groups (not supported yet).
+// playing (gosrt, in srtlink), bitrates (adapt), parity (filter), SRTLA (srtla).
 package srt

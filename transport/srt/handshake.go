@@ -156,6 +156,9 @@ func (h *handshake) append(dst []byte) []byte {
 			dst = appendSwapped(dst, append(append(make([]byte, 0, 4*words), s.text...), 0, 0, 0)[:4*words])
 		}
 	}
+	if len(h.group) > 0 {
+		dst = append(appendWords(dst, extGroup<<16|uint32(len(h.group)/4)), h.group...)
+	}
 	if len(h.km) > 0 {
 		dst = appendWords(dst, uint32(h.kmType)<<16|uint32(len(h.km)/4))
 		dst = append(dst, h.km...)

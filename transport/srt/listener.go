@@ -43,6 +43,7 @@ type Listener struct {
 	conns   map[uint32]*Conn // by our socket id
 	peers   map[peerKey]*Conn
 	pending map[peerKey]*Request
+	groups  map[groupKey]*stream
 
 	requests  []*Request
 	responses []response
@@ -72,7 +73,7 @@ func NewListener(cfg Config) *Listener {
 	}
 	return &Listener{
 		cfg: cfg, rand: rand.New(rand.NewChaCha8(cfg.Secret)), pool: pool{max: cfg.MaxBuffered / maxDatagram},
-		conns: map[uint32]*Conn{}, peers: map[peerKey]*Conn{}, pending: map[peerKey]*Request{},
+		conns: map[uint32]*Conn{}, peers: map[peerKey]*Conn{}, pending: map[peerKey]*Request{}, groups: map[groupKey]*stream{},
 	}
 }
 
@@ -139,7 +140,8 @@ func (l *Listener) touch(c *Conn) {
 func (l *Listener) Next(now time.Time) *Conn {
 	t := l.at(now)
 	l.settle()
-	for len(l.heap) > 0 && l.heap[0].due <= t && !l.heap[0].dirty {
+	// First those that something has come for: one that is due may wait for what another does.
+	for len(l.dirty) == 0 && len(l.heap) > 0 && l.heap[0].due <= t && !l.heap[0].dirty {
 		c := l.heap[0]
 		l.touch(c)
 		c.due = forever
@@ -163,7 +165,7 @@ func (l *Listener) settle() {
 	}
 	l.current = nil
 	c.dirty = false
-	if c.Err() != nil && !c.shutdown {
+	if c.over() && !c.shutdown {
 		l.remove(c)
 		return
 	}
@@ -181,6 +183,9 @@ func (l *Listener) remove(c *Conn) {
 	}
 	l.unheap(c)
 	c.release()
+	if len(c.members) == 0 && l.groups[c.group] == c.stream {
+		delete(l.groups, c.group)
+	}
 }
 
 // AppendDatagram writes the next handshake response and says where it goes.

@@ -10,7 +10,7 @@ import (
 	"github.com/fairlead-live/fairlead/bench/sim"
 )
 
-var addrA = netip.MustParseAddrPort("192.0.2.1:1000")
+var addrA, addrB = netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("192.0.2.2:1000")
 
 func TestRefusals(t *testing.T) {
 	salt, key := []byte("0123456789abcdef"), bytes.Repeat([]byte{1}, 16)
@@ -24,7 +24,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"file mode", Config{}, func(c *caller) { c.flags |= flagStream }, RejectMessageAPI},
 		{"before 1.3", Config{}, func(c *caller) { c.version = 0x010203 }, RejectVersion},
-		{"group", Config{}, func(c *caller) { c.group = make([]byte, 8) }, RejectGroup},
+		{"group", Config{}, func(c *caller) { c.group = groupInfo{id: groupMark, kind: 3}.append(nil) }, RejectGroup},
 		{"filter", Config{}, func(c *caller) { c.filter = "rs,cols:3" }, RejectFilter},
 		{"no secret there", Config{Passphrase: secret}, func(*caller) {}, RejectUnsecure},
 		{"no secret here", Config{}, func(c *caller) { c.km = ctr }, RejectUnsecure},
@@ -50,8 +50,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// connect takes a caller through the handshake by hand, from an address.
-func connect(t *testing.T, s *server, now time.Time, from netip.AddrPort, tx *caller) *Conn {
+// shake takes a caller through the handshake by hand, from an address.
+func shake(t *testing.T, s *server, now time.Time, from netip.AddrPort, tx *caller) {
 	t.Helper()
 	tx.began, s.out = now, nil
 	for range 2 {
@@ -62,6 +62,12 @@ func connect(t *testing.T, s *server, now time.Time, from netip.AddrPort, tx *ca
 		}
 		s.out = nil
 	}
+}
+
+// connect is shake for those that are let in.
+func connect(t *testing.T, s *server, now time.Time, from netip.AddrPort, tx *caller) *Conn {
+	t.Helper()
+	shake(t, s, now, from, tx)
 	if tx.state != 2 {
 		t.Fatalf("not connected: state %d, code %d", tx.state, tx.code)
 	}

@@ -90,6 +90,15 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 			l.due = min(l.due, m.next)
 			continue
 		}
+		if who := c.asker(now, m); who != c {
+			if who == nil {
+				m.next = now + askAnew
+			} else {
+				c.l.touch(who)
+			}
+			l.due = min(l.due, m.next)
+			continue
+		}
 		if m.seq >= usefulTo {
 			useful, usefulTo = c.gapDeadline(m.seq)
 		}

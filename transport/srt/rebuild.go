@@ -45,5 +45,5 @@ func (c *Conn) leaveToParity(now time.Duration, seq int64, useful time.Duration)
 	if c.fec == nil || c.fec.Config().ARQ != filter.OnRequest {
 		return false
 	}
-	return !c.fec.Config().Closed(seq-c.start(), c.high-1-c.start()) && now+c.rtt.smoothed*5/2 < useful
+	return !c.fec.Config().Closed(seq-c.start(), c.reach-1-c.start()) && now+c.rtt.smoothed*5/2 < useful
 }

@@ -40,7 +40,7 @@ func (c RejectCode) String() string {
 	case RejectFilter:
 		return "a packet filter that is not understood"
 	case RejectGroup:
-		return "bonding groups are not supported"
+		return "a bonding group of another type than broadcast and backup"
 	case RejectCrypto:
 		return "this form of encryption is not supported: AES-CTR, or AES-GCM of SRT 1.5.4 and later"
 	}

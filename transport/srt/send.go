@@ -61,12 +61,22 @@ func (c *Conn) control(dst []byte, now time.Duration, t ControlType, subtype uin
 	return appendWords(c.header(dst, now, t, subtype, info), body)
 }
 
-// contiguous is the first number that is still wanted.
+// contiguous is the first number that is still wanted. Of a group it is no more than what has come over this member: a sender of
+// libsrt hangs up on an ACK for what it has not sent there.
 func (c *Conn) contiguous() int64 {
 	if len(c.losses.list) > 0 {
-		return c.losses.list[0].seq
+		return max(min(c.losses.list[0].seq, c.reach), c.acked)
 	}
-	return c.high
+	return min(c.high, c.reach)
+}
+
+// advanced schedules full ACKs of all members: what is wanted first may have changed.
+func (c *Conn) advanced(now time.Duration) {
+	for _, m := range c.members {
+		if m.wantACK(now); m != c {
+			m.l.touch(m)
+		}
+	}
 }
 
 // wantACK schedules a full ACK, no earlier than ackEvery after the last one.

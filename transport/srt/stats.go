@@ -34,6 +34,20 @@ func (r DropReason) String() string {
 // Drops counts by reason.
 type Drops [dropReasons]uint64
 
+// add sums up the counters.
+func (s *Stats) add(o *Stats) {
+	for _, p := range [...][2]*uint64{
+		{&s.Received, &o.Received}, {&s.ReceivedBytes, &o.ReceivedBytes}, {&s.Resent, &o.Resent}, {&s.Missing, &o.Missing}, {&s.Reordered, &o.Reordered},
+		{&s.Recovered, &o.Recovered}, {&s.Rebuilt, &o.Rebuilt}, {&s.Delivered, &o.Delivered}, {&s.Skipped, &o.Skipped}, {&s.Asked, &o.Asked},
+		{&s.NotAsked, &o.NotAsked}, {&s.ACKs, &o.ACKs}, {&s.NAKs, &o.NAKs}, {&s.Moves, &o.Moves},
+	} {
+		*p[0] += *p[1]
+	}
+	for i, n := range o.Drops {
+		s.Drops[i] += n
+	}
+}
+
 // Stats explains a connection. Data packets: Received + Rebuilt = Delivered + Buffered + the sum of Drops.
 type Stats struct {
 	Latency time.Duration // negotiated

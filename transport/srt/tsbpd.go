@@ -54,7 +54,7 @@ func (c *clock) sample(now time.Duration, timestamp uint32, rtt time.Duration) {
 	elapsed := (now - c.since).Seconds()
 	c.sum, c.n = 0, 0
 	if !c.referenced {
-		c.reference, c.referenced = mean, true
+		c.reference, c.referenced = mean-time.Duration(c.offset), true
 		return
 	}
 	predicted := c.offset + c.slope*elapsed
@@ -64,6 +64,9 @@ func (c *clock) sample(now time.Duration, timestamp uint32, rtt time.Duration) {
 	c.slope = max(min(c.slope+driftBeta*off/elapsed, driftSlope*1e3), -driftSlope*1e3)
 	c.move(elapsed)
 }
+
+// rereference is called when the samples come over another path from now on: what they say first is not drift.
+func (c *clock) rereference() { c.sum, c.n, c.referenced = 0, 0, false }
 
 // move applies the offset, no faster than driftSlope.
 func (c *clock) move(elapsed float64) {

@@ -195,7 +195,7 @@ func (l *ownListener) inboxed() []func(time.Time) {
 // drive follows the driving rule of package srt.
 func (l *ownListener) drive(ctx context.Context, now time.Time) {
 	for c := l.core.Next(now); c != nil; c = l.core.Next(now) {
-		link := l.links[c]
+		link := l.links[c.Owner()]
 		if link.fill(c, now) {
 			l.wake = append(l.wake, link)
 		}
@@ -204,7 +204,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 		}
 		if err := c.Err(); err != nil {
 			link.end(c.Stats(), err)
-			delete(l.links, c)
+			delete(l.links, c.Owner())
 		}
 	}
 	// All at once: waking each as it is filled starts and stops a thread for each.
@@ -250,11 +250,15 @@ func (l *ownListener) real(a netip.AddrPort) netip.AddrPort { return unmap(l.fro
 
 // shut ends every connection and tells the peers.
 func (l *ownListener) shut(now time.Time, err error) {
-	for c, link := range l.links {
+	for c := range l.links {
 		c.Close()
-		for b, ok := c.AppendDatagram(nil, now); ok; b, ok = c.AppendDatagram(nil, now) {
+	}
+	for c := l.core.Next(now); c != nil; c = l.core.Next(now) {
+		for b, ok := c.AppendDatagram(l.out[:0], now); ok; b, ok = c.AppendDatagram(l.out[:0], now) {
 			l.write(b, c.Peer())
 		}
+	}
+	for c, link := range l.links {
 		link.end(c.Stats(), err)
 	}
 	l.port.Flush()
