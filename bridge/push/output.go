@@ -12,7 +12,19 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
 
+// newOutput makes a destination of URL, or of URL|URL|…
 func (p *Push) newOutput(raw string) (output, error) {
+	urls, err := ways(raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(urls) > 1 {
+		return p.newChain(urls)
+	}
+	return p.newWay(raw)
+}
+
+func (p *Push) newWay(raw string) (output, error) {
 	scheme, _, _ := strings.Cut(raw, "://")
 	switch scheme {
 	case "fairlead":

@@ -39,7 +39,7 @@ var (
 // Config sets up a Push.
 type Config struct {
 	Input     string                       // a file, "-", rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT, exec:COMMAND
-	URLs      []string                     // fairlead://…, srt://…, rtmp://…, rtmps://…
+	URLs      []string                     // fairlead://…, srt://…, rtmp://…, rtmps://…; URL|URL: the first that works
 	Loop      bool                         // a file again and again
 	Connect   time.Duration                // how long to try to reach an output at first; 10 s
 	Stdin     io.Reader                    // of "-"
@@ -49,6 +49,9 @@ type Config struct {
 	HTTP      string                       // address for GET /v1/streams/APP/KEY/feedback; empty: off
 	SRTCaller string                       // srtlink.Own or GoSRT, kept for comparison; empty: Own
 	Encoder   Encoder                      // of inputs whose encoder we move
+
+	Patience   time.Duration // of a chain URL|URL: how long a way may carry nothing before the next is taken; 4 s
+	ProbeEvery time.Duration // of a chain: how often an earlier way is asked whether it answers again; 5 s
 }
 
 // Encoder says how an encoder is moved. Rates are of its pictures; zero values give the defaults named.
@@ -92,6 +95,7 @@ type output interface {
 // New checks the words and opens what listens. Errors of words wrap config.ErrUsage.
 func New(cfg Config) (*Push, error) {
 	cfg.Connect = cmp.Or(cfg.Connect, 10*time.Second)
+	cfg.Patience, cfg.ProbeEvery = cmp.Or(cfg.Patience, defaultPatience), cmp.Or(cfg.ProbeEvery, defaultProbe)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -228,8 +232,9 @@ func (p *Push) reach(ctx context.Context, o output) error {
 
 // Status is a snapshot of one output. Counters are since the start.
 type Status struct {
-	To    string // the destination, without secrets
-	State string
+	To     string // the destination, without secrets
+	State  string
+	Detour string // why another way than the first of a chain is taken; empty: it is the first
 
 	FramesSent uint64
 	Unsent     uint64 // frames dropped here: no connection, or the path carries less than the input makes

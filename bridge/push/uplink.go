@@ -65,16 +65,24 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 	var wg sync.WaitGroup
 	var end error
 	// An interrupt still says good-bye: the session ends by Close, not by ctx.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	wg.Go(func() {
-		end = u.client.Run(context.WithoutCancel(ctx))
+		end = u.client.Run(running)
 		if r, ok := errors.AsType[*quiclink.Rejection](end); ok {
 			end = fmt.Errorf("%w: %w", ErrRefused, r)
 		}
 		cancel(end)
 	})
 	err = u.feed(ctx, sub)
+	if errors.Is(context.Cause(ctx), errDown) { // nobody would hear it
+		stop()
+	}
 	_ = u.client.Close()
 	wg.Wait()
+	if running.Err() != nil {
+		return err
+	}
 	if end != nil {
 		return end
 	}
@@ -144,7 +152,18 @@ func record(c *media.Config) []byte {
 	return nil // Opus: the channels say it
 }
 
+// close ends a connection that nobody runs.
 func (u *uplinkOutput) close() {}
+
+// answers counts the relay's reports.
+func (u *uplinkOutput) answers() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.client == nil {
+		return 0
+	}
+	return u.client.Stats().Sender.Feedback
+}
 
 func (u *uplinkOutput) status() Status {
 	u.mu.Lock()

@@ -34,6 +34,7 @@ INPUT  FILE                   MPEG-TS, FLV or MP4, in real time; with --loop aga
 URL    fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…   a fairlead relay, over QUIC
        srt://HOST:PORT?streamid=…&latency=300ms&passphrase=…        an SRT listener (packetfilter=…, maxbw=6M …)
        rtmp(s)://HOST/APP/KEY                                       an RTMP server
+       URL|URL|…                                                    one destination: the first of them that works
 
 Exit codes: 0 the input has ended and everything is sent, or Ctrl-C; 1 something else failed; 2 wrong words;
 3 the input cannot be read; 4 a destination refused; 5 a destination cannot be reached.`
@@ -180,6 +181,9 @@ func describe(s, before push.Status, d time.Duration) string {
 	if !s.HasPath && s.Target > 0 {
 		line += fmt.Sprintf("  rtt %d ms  resent %d of %d  target %d kbit/s", s.RTT.Milliseconds(), s.Resent, s.Packets, s.Target/1000)
 	}
+	if s.Detour != "" {
+		line += "  because " + s.Detour
+	}
 	if s.Unsent > 0 {
 		line += fmt.Sprintf("  dropped here %d", s.Unsent)
 	}
@@ -195,6 +199,9 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 				"time": time.Now().UTC().Format(time.RFC3339Nano), "to": s.To, "state": s.State, "send_bps": int64(bitsPerSecond(s.SendBytes, before[i].SendBytes, d)),
 				"send_bytes": s.SendBytes, "frames_sent": s.FramesSent, "unsent": s.Unsent, "reconnects": s.Reconnects,
 				"rtt_ms": float64(s.RTT.Microseconds()) / 1000,
+			}
+			if s.Detour != "" {
+				line["detour"] = s.Detour
 			}
 			if s.HasPath {
 				line["carriage"], line["loss_ratio"], line["packets"] = s.Carriage, lossRatio(s, before[i]), s.Packets

@@ -34,21 +34,8 @@ const (
 func (c *Client) connect(ctx context.Context, target Target, before *sending) (*sending, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	tlsConfig, err := clientTLS(target.Host, target.Pin)
+	p, conn, remote, err := dial(ctx, target)
 	if err != nil {
-		return nil, connectError(target.Addr, err)
-	}
-	remote, err := resolve(ctx, target.Addr)
-	if err != nil {
-		return nil, connectError(target.Addr, err)
-	}
-	p, err := newPath()
-	if err != nil {
-		return nil, connectError(target.Addr, err)
-	}
-	conn, err := p.tr.Dial(ctx, remote, tlsConfig, quicConfig())
-	if err != nil {
-		p.close()
 		return nil, connectError(target.Addr, err)
 	}
 	s, err := c.join(ctx, p, conn, target, unmap(remote.AddrPort()), before)
@@ -58,6 +45,28 @@ func (c *Client) connect(ctx context.Context, target Target, before *sending) (*
 		return nil, connectError(target.Addr, err)
 	}
 	return s, nil
+}
+
+// dial makes a QUIC connection on a socket of its own.
+func dial(ctx context.Context, target Target) (*path, *quic.Conn, *net.UDPAddr, error) {
+	tlsConfig, err := clientTLS(target.Host, target.Pin)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	remote, err := resolve(ctx, target.Addr)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p, err := newPath()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	conn, err := p.tr.Dial(ctx, remote, tlsConfig, quicConfig())
+	if err != nil {
+		p.close()
+		return nil, nil, nil, err
+	}
+	return p, conn, remote, nil
 }
 
 func resolve(ctx context.Context, addr string) (*net.UDPAddr, error) {

@@ -1,0 +1,17 @@
+package quiclink
+
+import "context"
+
+// Reachable reports whether a relay answers over UDP now: nil after a QUIC handshake with it, in which it shows its key. Nothing
+// is published.
+func Reachable(ctx context.Context, target Target) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	p, conn, _, err := dial(ctx, target)
+	if err != nil {
+		return connectError(target.Addr, err)
+	}
+	_ = conn.CloseWithError(codeBye, "")
+	p.close()
+	return nil
+}
