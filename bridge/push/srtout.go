@@ -102,8 +102,11 @@ func (c *cut) admit(f *media.Frame, backlog, latency time.Duration) bool {
 	if !f.Codec.IsVideo() {
 		return true
 	}
-	if late := latency > 0 && backlog > latency/2; late || f.Flags.Has(media.Key) {
-		c.on = late
+	switch {
+	case backlog > latency/2 && latency > 0:
+		c.on = true
+	case f.Flags.Has(media.Key):
+		c.on = backlog > latency/4
 	}
 	return !c.on
 }

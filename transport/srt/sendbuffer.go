@@ -45,8 +45,9 @@ func (r *sentRing) reach(first, next int64) bool {
 
 // fifo is what has not been sent, oldest first.
 type fifo struct {
-	list []outgoing
-	head int
+	list  []outgoing
+	head  int
+	bytes int
 }
 
 func (q *fifo) len() int         { return len(q.list) - q.head }
@@ -59,10 +60,12 @@ func (q *fifo) push(o outgoing) {
 		q.list, q.head = q.list[:n], 0
 	}
 	q.list = append(q.list, o)
+	q.bytes += int(o.n)
 }
 
 func (q *fifo) pop() outgoing {
 	o := q.list[q.head]
+	q.bytes -= int(o.n)
 	q.list[q.head] = outgoing{}
 	if q.head++; q.head == len(q.list) {
 		q.list, q.head = q.list[:0], 0
@@ -197,12 +200,13 @@ func (c *Caller) release(seq int64) {
 // inFlight is how many packets have been sent and neither acknowledged nor given up.
 func (c *Caller) inFlight() int64 { return c.next - c.first }
 
-// Backlog is how long the oldest packet that has not been sent has waited.
+// Backlog is how long a payload that is pushed now waits until it is sent, at the rate of now.
 func (c *Caller) Backlog(now time.Time) time.Duration {
-	if c.queue.len() == 0 {
+	r := c.rate(c.at(now))
+	if c.queue.len() == 0 || r <= 0 {
 		return 0
 	}
-	return c.at(now) - c.queue.first().born
+	return r.Time(c.queue.bytes + c.queue.len()*wireOverhead)
 }
 
 // Buffered is how many packets are not acknowledged, sent or not: libsrt's SRTO_SNDDATA.

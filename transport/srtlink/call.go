@@ -150,15 +150,17 @@ func (k *call) push(now time.Time) {
 func (k *call) report(now time.Time) bool {
 	err := k.core.Err()
 	target := k.watch.Update(now, k.core)
+	backlog := k.core.Backlog(now)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	up := !k.isUp && (k.core.Connected() || err != nil)
 	if up || err != nil || now.Sub(k.taken) >= statsEvery {
 		k.taken = now
 		s := k.core.Stats()
-		k.snapshot = callStats(&s, k.core.Backlog(now), k.overrun)
+		k.snapshot = callStats(&s, k.overrun)
 		k.snapshot.Target = target
 	}
+	k.snapshot.Backlog = backlog
 	if err != nil && k.err == nil {
 		k.err = err
 	}
@@ -264,12 +266,12 @@ func (k *call) stats() Stats {
 	return k.snapshot
 }
 
-func callStats(s *srt.CallerStats, backlog time.Duration, overrun uint64) Stats {
+func callStats(s *srt.CallerStats, overrun uint64) Stats {
 	all := s.Sent + s.Resent + s.Parity
 	return Stats{
 		Latency: s.Latency, RTT: s.RTT, Sent: s.Sent, Resent: s.Resent, Parity: s.Parity, Filter: s.Filter,
 		SentBytes: s.SentBytes + s.ResentBytes + s.ParityBytes + all*srt.HeaderLen,
-		Unsent:    s.Unsent + s.NoRoom + s.TooLong + s.Refused + overrun, GivenUp: s.Dropped, Unacked: s.Queued + s.InFlight, Backlog: backlog,
+		Unsent:    s.Unsent + s.NoRoom + s.TooLong + s.Refused + overrun, GivenUp: s.Dropped, Unacked: s.Queued + s.InFlight,
 	}
 }
 

@@ -91,7 +91,7 @@ type Stats struct {
 	Unsent  uint64             // payloads dropped before they were sent: too late, or no room
 	GivenUp uint64             // packets not acknowledged in time
 	Unacked int                // packets not acknowledged yet, sent or not
-	Backlog time.Duration      // how long the oldest packet that was not sent has waited
+	Backlog time.Duration      // how long a payload that is written now waits before it is sent
 	Target  congestion.Bitrate // what the path carries, as a bitrate for the encoder
 }
 

@@ -26,7 +26,7 @@ type Sample struct {
 
 	Least     time.Duration      // shortest RTT of the last 10 to 20 s
 	Delivered congestion.Bitrate // arrives at the peer, as it says
-	Backlog   time.Duration      // how long the oldest packet that was not sent has waited
+	Backlog   time.Duration      // how long a packet waits before it is sent
 	MediaRate congestion.Bitrate // of SendRate what is neither resend nor parity
 }
 
