@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
@@ -205,6 +206,7 @@ func (s *srtOutput) status() Status {
 	if s.conn != nil {
 		c := s.conn.Stats()
 		st.SendBytes, st.RTT, st.Target = s.before+c.SentBytes, c.RTT, int64(c.Target)
+		st.Queue, st.Reason = c.Queue, congestion.Track.String()
 		st.Packets, st.Resent, st.Parity = c.Sent, c.Resent, c.Parity
 	}
 	return st

@@ -271,7 +271,7 @@ func callStats(s *srt.CallerStats, overrun uint64) Stats {
 	return Stats{
 		Latency: s.Latency, RTT: s.RTT, Sent: s.Sent, Resent: s.Resent, Parity: s.Parity, Filter: s.Filter,
 		SentBytes: s.SentBytes + s.ResentBytes + s.ParityBytes + all*srt.HeaderLen,
-		Unsent:    s.Unsent + s.NoRoom + s.TooLong + s.Refused + overrun, GivenUp: s.Dropped, Unacked: s.Queued + s.InFlight,
+		Unsent:    s.Unsent + s.NoRoom + s.TooLong + s.Refused + overrun, GivenUp: s.Dropped, Unacked: s.Queued + s.InFlight, Queue: s.RTT - s.Least,
 	}
 }
 

@@ -92,6 +92,7 @@ type Stats struct {
 	GivenUp uint64             // packets not acknowledged in time
 	Unacked int                // packets not acknowledged yet, sent or not
 	Backlog time.Duration      // how long a payload that is written now waits before it is sent
+	Queue   time.Duration      // on the way: what the round trip has above its least
 	Target  congestion.Bitrate // what the path carries, as a bitrate for the encoder
 }
 
