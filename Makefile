@@ -4,13 +4,20 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 ARGS ?=
 
-.PHONY: help build run demo test check fmt vet fix lint arch race tidy fuzz size curves
+.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz size curves
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-build: ## bin/fairlead, one static binary
+build: page ## bin/fairlead, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
+
+PAGE := $(wildcard bridge/page/src/*) bridge/page/index.html bridge/page/package-lock.json bridge/page/vite.config.js
+page: ## the relay's page, where Node is present; without it the binary says how to get it
+	@if ! command -v npm >/dev/null; then echo "no Node here: bin/fairlead comes without the page"; \
+	elif [ -z "$$(find $(PAGE) -newer bridge/page/built/index.html 2>&1)" ]; then :; \
+	elif cd bridge/page && npm ci --silent --no-audit --no-fund --fetch-retries=1 --fetch-timeout=20000 && npm run --silent build >/dev/null; then :; \
+	else echo "the page could not be built: bin/fairlead comes without it"; fi
 
 run: build ## the relay, with ARGS="--flag …"
 	./bin/fairlead relay $(ARGS)

@@ -29,6 +29,10 @@ type Config struct {
 	Source Source
 	Token  string       // what a request must bring; empty: only requests to a loopback name
 	Logger *slog.Logger // nil: silent
+	Page   http.Handler // what GET / answers; nil: nothing
+
+	// Picture serves a stream to the page as HTTP-FLV, its path /APP/KEY.flv; nil: not.
+	Picture http.Handler
 }
 
 // Server answers the operator. Run keeps its rates up to date.
@@ -54,6 +58,12 @@ func (s *Server) SetToken(t string) { s.token.Store(&token{sha256.Sum256([]byte(
 func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Page == nil {
+		cfg.Page = http.NotFoundHandler()
+	}
+	if cfg.Picture == nil {
+		cfg.Picture = http.NotFoundHandler()
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), started: time.Now()}
 	s.SetToken(cfg.Token)
@@ -81,17 +91,22 @@ func (s *Server) patterns() map[string]http.HandlerFunc {
 		"GET /v1/config":                           s.getConfig,
 		"POST /v1/config/diff":                     s.onConfig(s.cfg.Source.DiffConfig),
 		"POST /v1/config/apply":                    s.onConfig(s.cfg.Source.ApplyConfig),
-		"GET /v1/version":                          s.getVersion,
-		"GET /v1/openapi.yaml":                     s.getOpenAPI,
-		"GET /stats":                               s.getSLS,
-		"GET /v3/paths/list":                       s.getPaths,
-		"GET /v3/paths/get/{name...}":              s.getPath,
-		"GET /v3/srtconns/get/{name...}":           s.getSRTConn,
-		"GET /metrics":                             s.metrics.ServeHTTP,
-		"GET /stat":                                s.getNginx,
-		"GET /debug/pprof/":                        pprof.Index,
-		"GET /debug/pprof/profile":                 pprof.Profile,
-		"GET /debug/pprof/trace":                   pprof.Trace,
+		"GET /v1/addresses":                        s.getAddresses,
+		"GET /v1/streams/{app}/{key}/picture.flv":  s.getPicture,
+		"GET /{$}":                       s.cfg.Page.ServeHTTP,
+		"GET /page.js":                   s.cfg.Page.ServeHTTP,
+		"GET /page.css":                  s.cfg.Page.ServeHTTP,
+		"GET /v1/version":                s.getVersion,
+		"GET /v1/openapi.yaml":           s.getOpenAPI,
+		"GET /stats":                     s.getSLS,
+		"GET /v3/paths/list":             s.getPaths,
+		"GET /v3/paths/get/{name...}":    s.getPath,
+		"GET /v3/srtconns/get/{name...}": s.getSRTConn,
+		"GET /metrics":                   s.metrics.ServeHTTP,
+		"GET /stat":                      s.getNginx,
+		"GET /debug/pprof/":              pprof.Index,
+		"GET /debug/pprof/profile":       pprof.Profile,
+		"GET /debug/pprof/trace":         pprof.Trace,
 	}
 }
 
@@ -202,6 +217,31 @@ func (s *Server) getVersion(w http.ResponseWriter, _ *http.Request) {
 	}
 	answer(w, v)
 }
+
+func (s *Server) getAddresses(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]any{"addresses": s.cfg.Source.Addresses()})
+}
+
+// getPicture is the stream's HTTP-FLV under the API's own address and access, for the page.
+func (s *Server) getPicture(w http.ResponseWriter, r *http.Request) {
+	inner := r.Clone(r.Context())
+	inner.URL.Path, inner.URL.RawPath, inner.URL.RawQuery = "/"+name(r)+".flv", "", ""
+	s.cfg.Picture.ServeHTTP(&sameOriginOnly{w}, inner)
+}
+
+// sameOriginOnly takes back what a handler for all the world allows to other origins.
+type sameOriginOnly struct{ http.ResponseWriter }
+
+func (w *sameOriginOnly) WriteHeader(status int) {
+	for _, h := range []string{"Origin", "Methods", "Headers"} {
+		w.Header().Del("Access-Control-Allow-" + h)
+	}
+	w.Header().Del("Access-Control-Expose-Headers")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *sameOriginOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")

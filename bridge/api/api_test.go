@@ -68,6 +68,10 @@ func known(id string) error {
 	return nil
 }
 
+func (f *fixed) Addresses() []Address {
+	return []Address{{"live/cam", "watch", "HTTP-FLV", "http://relay:8080/live/cam.flv", ""}}
+}
+
 func (f *fixed) RemoveOutput(id string) error  { return known(id) }
 func (f *fixed) PauseOutput(id string) error   { return known(id) }
 func (f *fixed) RestartOutput(id string) error { return known(id) }
@@ -95,7 +99,8 @@ func get(t *testing.T, s *Server, path string, change func(*http.Request)) *http
 
 func sampled() (*Server, *fixed) {
 	f := &fixed{}
-	s := New(Config{Source: f})
+	ok := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL) })
+	s := New(Config{Source: f, Page: ok, Picture: ok})
 	now := time.Now()
 	before := f.Streams()
 	before[1].Counts.Bytes -= 1_250_000
@@ -125,6 +130,9 @@ func TestStreams(t *testing.T) {
 		if got := get(t, s, path, nil); got.Code != status {
 			t.Errorf("%s: %d, want %d: %s", path, got.Code, status, got.Body)
 		}
+	}
+	if got := get(t, s, "/v1/streams/live/cam/picture.flv?token=x", nil).Body.String(); got != "http://127.0.0.1:9997/live/cam.flv" {
+		t.Errorf("the picture is asked of %s", got)
 	}
 	del := func(r *http.Request) { r.Method = http.MethodDelete }
 	if got := get(t, s, "/v1/streams/live/cam/publisher", del); got.Code != 204 || len(f.kicked) != 1 {
@@ -271,10 +279,10 @@ func TestOpenAPIMatches(t *testing.T) {
 			}
 		}
 	}
-	if want := len(s.patterns()) - 3; count != want { // pprof's three are Go's
+	if want := len(s.patterns()) - 6; count != want { // Go's pprof and the page have three each
 		t.Errorf("%d operations, %d handlers", count, want)
 	}
-	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}, "Changes": Changes{}} {
+	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}, "Changes": Changes{}, "Address": Address{}} {
 		props := doc.Components.Schemas[name].Properties
 		for f := range reflect.TypeOf(v).Fields() {
 			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")

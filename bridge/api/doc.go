@@ -9,6 +9,8 @@
 //	POST   /v1/streams/{app}/{key}/outputs           add one: {"urls": ["rtmp://…"]}
 //	DELETE /v1/outputs/{id}, POST …/pause, …/restart
 //	GET    /v1/config, POST /v1/config/diff, …/apply  the configuration that runs; a new one as YAML
+//	GET    /v1/addresses                             what to paste into encoders and players
+//	GET    /                                         the page (bridge/page), its pictures from /v1/streams/{app}/{key}/picture.flv
 //	GET    /v1/version
 //	GET    /v1/openapi.yaml                          all of this, for programs
 //	GET    /metrics                                  Prometheus

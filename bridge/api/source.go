@@ -31,6 +31,8 @@ type Source interface {
 	Link(stream string) (Link, bool) // false: RTMP, or nobody publishes
 	Kick(stream string) error
 
+	Addresses() []Address
+
 	AddOutput(stream string, urls []string) (id string, err error)
 	RemoveOutput(id string) error
 	PauseOutput(id string) error
@@ -53,4 +55,13 @@ type OutputStats struct {
 	Stream string
 	Paused bool
 	rtmpout.Stats
+}
+
+// Address is where a stream is published or watched, ready to paste.
+type Address struct {
+	Stream string `json:"stream"`
+	Use    string `json:"use"` // publish, watch
+	Label  string `json:"label"`
+	URL    string `json:"url"` // or the command
+	Note   string `json:"note,omitempty"`
 }

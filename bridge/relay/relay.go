@@ -29,6 +29,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/httpflv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/page"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
 	"github.com/fairlead-live/fairlead/transport/quiclink"
@@ -97,7 +98,9 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 			r.close()
 			return nil, fmt.Errorf("%w: api-token: %w", config.ErrUsage, err)
 		}
-		r.control = api.New(api.Config{Source: operator{r}, Token: token, Logger: log})
+		r.control = api.New(api.Config{
+			Source: operator{r}, Token: token, Logger: log, Page: page.Handler(), Picture: httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log}),
+		})
 	}
 	return r, nil
 }

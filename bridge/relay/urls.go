@@ -4,57 +4,98 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/api"
+	"github.com/fairlead-live/fairlead/bridge/config"
 )
 
 // suggestedLatency is what the printed URLs ask for: four round trips of a 75 ms mobile link. ffmpeg's and OBS's own
 // default of 120 ms is short of two.
 const suggestedLatency = 300 * time.Millisecond
 
+// anyName stands for a name in the addresses of a relay whose publishers are admitted by more than keys.
+const anyName = "APP/KEY"
+
 // WriteURLs writes, for every key, the exact lines to paste into an encoder or a player.
 func (r *Relay) WriteURLs(w io.Writer) {
 	keys, generated := r.Keys()
-	for _, name := range keys {
+	stream, use := "", ""
+	for _, a := range r.Addresses() {
+		if a.Stream != stream || a.Use != use {
+			note := ""
+			if a.Use == "publish" {
+				fmt.Fprintln(w)
+				if generated && a.Stream == keys[0] {
+					note = fmt.Sprintf("   (generated for this run; keep it with --key %s)", a.Stream)
+				}
+			}
+			fmt.Fprintf(w, "%s %s%s\n", a.Use, a.Stream, note)
+			stream, use = a.Stream, a.Use
+		}
 		note := ""
-		if generated {
-			note = fmt.Sprintf("   (generated for this run; keep it with --key %s)", name)
+		if a.Note != "" {
+			note = "   (" + a.Note + ")"
 		}
-		fmt.Fprintf(w, "\npublish %s%s\n", name, note)
-		r.writePublish(w, name)
-		fmt.Fprintf(w, "watch %s\n", name)
-		if r.http != nil {
-			fmt.Fprintf(w, "  HTTP-FLV              %s\n", r.FLVURL(name))
-		}
-		if r.rtmp != nil {
-			fmt.Fprintf(w, "  RTMP                  rtmp://%s/%s\n", hostPort(r.rtmp.Addr(), "1935"), name)
-		}
+		fmt.Fprintf(w, "  %-21s %s%s\n", a.Label, a.URL, note)
 	}
 	fmt.Fprintln(w)
 }
 
-func (r *Relay) writePublish(w io.Writer, name string) {
+// Addresses returns what to paste into encoders and players, for every key.
+func (r *Relay) Addresses() (all []api.Address) {
+	r.reload.Lock()
+	cfg := r.cfg
+	r.reload.Unlock()
+	names := r.Names()
+	if len(names) == 0 {
+		names = []string{anyName}
+	}
+	for _, name := range names {
+		add := func(use, label, note, format string, args ...any) {
+			all = append(all, api.Address{Stream: name, Use: use, Label: label, URL: fmt.Sprintf(format, args...), Note: note})
+		}
+		r.publishing(&cfg, name, add)
+		if r.http != nil {
+			add("watch", "HTTP-FLV", "", "%s", r.FLVURL(name))
+		}
+		if r.rtmp != nil {
+			add("watch", "RTMP", "", "rtmp://%s/%s", hostPort(r.rtmp.Addr(), "1935"), name)
+		}
+	}
+	return all
+}
+
+func (r *Relay) publishing(cfg *config.Relay, name string, add func(use, label, note, format string, args ...any)) {
 	i := strings.LastIndexByte(name, '/')
 	app, key := name[:i], name[i+1:]
+	// A key with a secret, or a name that only a credential admits: the address says where it goes.
+	secret := !slices.Contains(cfg.Key, name) && (cfg.HasAuth() || len(cfg.Key) > 0)
+	token, query, streamID := "", "", "publish:"+name
+	if secret {
+		token, query, streamID = "&token=SECRET", "?token=SECRET", "publish:"+name+":user:SECRET"
+	}
 	if r.quic != nil {
-		fmt.Fprintf(w, "  fairlead, QUIC        fairlead push INPUT '%s'\n", r.QUICURL(name))
+		add("publish", "fairlead, QUIC", "", "fairlead push INPUT '%s%s'", r.QUICURL(name), token)
 	}
 	if r.srt != nil {
-		base := fmt.Sprintf("srt://%s?streamid=publish:%s", hostPort(r.srt.Addr(), ""), name)
+		base := fmt.Sprintf("srt://%s?streamid=%s", hostPort(r.srt.Addr(), ""), streamID)
 		pass := ""
-		if r.cfg.SRTPassphrase != "" {
-			pass = "&passphrase=" + r.cfg.SRTPassphrase
+		if cfg.SRTPassphrase != "" {
+			pass = "&passphrase=" + cfg.SRTPassphrase
 		}
 		us := fmt.Sprintf("%s&latency=%d%s", base, suggestedLatency.Microseconds(), pass)
 		ms := fmt.Sprintf("%s&latency=%d%s", base, suggestedLatency.Milliseconds(), pass)
-		fmt.Fprintf(w, "  OBS, SRT              Server %s   (Stream Key empty; OBS takes latency in µs)\n", us)
-		fmt.Fprintf(w, "  ffmpeg, SRT           ffmpeg -re -i INPUT -c copy -f mpegts -pes_payload_size 0 '%s'   (ffmpeg takes latency in µs)\n", us)
-		fmt.Fprintf(w, "  srt-live-transmit     srt-live-transmit udp://:5000 '%s'   (libsrt's tools take latency in ms)\n", ms)
+		add("publish", "OBS, SRT", "Stream Key empty; OBS takes latency in µs", "Server %s", us)
+		add("publish", "ffmpeg, SRT", "ffmpeg takes latency in µs", "ffmpeg -re -i INPUT -c copy -f mpegts -pes_payload_size 0 '%s'", us)
+		add("publish", "srt-live-transmit", "libsrt's tools take latency in ms", "srt-live-transmit udp://:5000 '%s'", ms)
 	}
 	if r.rtmp != nil {
 		host := hostPort(r.rtmp.Addr(), "1935")
-		fmt.Fprintf(w, "  OBS, RTMP             Server rtmp://%s/%s   Stream Key %s\n", host, app, key)
-		fmt.Fprintf(w, "  ffmpeg, RTMP          ffmpeg -re -i INPUT -c copy -f flv rtmp://%s/%s\n", host, name)
+		add("publish", "OBS, RTMP", "", "Server rtmp://%s/%s   Stream Key %s%s", host, app, key, query)
+		add("publish", "ffmpeg, RTMP", "", "ffmpeg -re -i INPUT -c copy -f flv 'rtmp://%s/%s%s'", host, name, query)
 	}
 }
 

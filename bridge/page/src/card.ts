@@ -1,0 +1,119 @@
+import mpegts from 'mpegts.js';
+import { type Link, type Output, type Stream, picture } from './api';
+import { Chart } from './chart';
+import { el, rate, since } from './dom';
+
+// Card shows one stream: its picture, vital signs over time, what is wrong, and where it goes.
+export class Card {
+  readonly box: HTMLElement;
+  private readonly state = el('span', { className: 'state' });
+  private readonly facts = el('p', { className: 'facts' });
+  private readonly advice = el('ul', { className: 'advice' });
+  private readonly outputs = el('table', { className: 'outputs' });
+  private readonly video = el('video', { muted: true, playsInline: true, controls: true });
+  private readonly rate = new Chart('Bit rate', ['media', 'target'], 'Mbit/s');
+  private readonly rtt = new Chart('Round trip', ['RTT', 'latency agreed'], 'ms');
+  private readonly loss = new Chart('Packets', ['lost at first', 'sent again', 'by FEC', 'holes'], 'per s');
+  private readonly stall = new Chart('Stalls', ['in the last 100 s'], 's');
+  private player?: mpegts.Player;
+  private last?: { at: number; link: Link };
+  private playing = false;
+
+  constructor(private readonly name: string) {
+    this.video.autoplay = true;
+    this.box = el(
+      'article',
+      { data: { stream: name } },
+      el('h2', {}, name, ' ', this.state),
+      el('div', { className: 'body' }, this.video, el('div', { className: 'charts' }, this.rate.box, this.rtt.box, this.loss.box, this.stall.box)),
+      this.facts,
+      this.advice,
+      this.outputs,
+    );
+  }
+
+  update(s: Stream, outputs: Output[]): void {
+    this.state.textContent = s.state;
+    this.state.dataset.state = s.state;
+    const link = s.publisher?.link;
+    const pictures = s.tracks.filter((t) => t.width).map((t) => `${t.codec} ${t.width}×${t.height}`);
+    const sounds = s.tracks.filter((t) => !t.width).map((t) => t.codec);
+    this.facts.textContent = [
+      s.publisher ? `${s.publisher.protocol.toUpperCase()} from ${s.publisher.peer} for ${since(s.publisher.since)}` : 'nobody publishes; players see the last picture',
+      [...pictures, ...sounds].join(' + '),
+      rate(s.bitrate_bps),
+      `${s.frames_per_s} frames/s of picture and sound`,
+      link ? `RTT ${link.rtt_ms} ms, latency ${link.latency_ms} ms` : '',
+      `${s.players} ${s.players === 1 ? 'player' : 'players'}`,
+      s.stutter ? `${s.stutter.stalls} stalls, ${s.stutter.stall_s_per_100s.toFixed(1)} s per 100 s` : '',
+    ]
+      .filter(Boolean)
+      .join(' · ');
+    this.draw(s, link);
+    this.advice.replaceChildren(...(s.advice ?? []).map((a) => el('li', {}, a.text, el('small', {}, ` ${a.evidence}`))));
+    this.outputs.replaceChildren(
+      ...outputs.map((o) =>
+        el(
+          'tr',
+          {},
+          el('td', {}, o.destination),
+          el('td', {}, el('span', { className: 'state', data: { state: o.state } }, o.state)),
+          el('td', {}, o.state === 'publishing' ? `${o.lag_ms} ms behind` : (o.last_error ?? '')),
+        ),
+      ),
+    );
+    this.watch(s);
+  }
+
+  private draw(s: Stream, link?: Link): void {
+    const at = Date.now() / 1000;
+    this.rate.add(at, s.bitrate_bps / 1e6, s.target_bps ? s.target_bps / 1e6 : null);
+    this.rtt.add(at, link?.rtt_ms ?? null, link?.latency_ms ?? null);
+    let gone: (number | null)[] = [null, null, null, null];
+    if (link && this.last && link.received_packets >= this.last.link.received_packets) {
+      const old = this.last.link;
+      const d = at - this.last.at;
+      gone = [
+        (link.lost_packets - old.lost_packets) / d,
+        (link.retransmitted_packets - old.retransmitted_packets) / d,
+        (link.repaired_packets - old.repaired_packets) / d,
+        (link.dropped_packets - old.dropped_packets) / d,
+      ];
+    }
+    this.loss.add(at, ...gone);
+    this.stall.add(at, s.stutter?.stall_s_per_100s ?? null);
+    this.last = link && { at, link };
+  }
+
+  // watch keeps the picture running while the stream is live; a player that has failed is made anew with the next sample.
+  private watch(s: Stream): void {
+    if (s.state !== 'live' || this.playing || !s.tracks.length || !mpegts.isSupported()) return;
+    this.playing = true;
+    const p = mpegts.createPlayer(
+      { type: 'flv', isLive: true, url: picture(this.name), hasAudio: s.tracks.some((t) => !t.width), hasVideo: s.tracks.some((t) => t.width) },
+      { enableStashBuffer: false, liveBufferLatencyChasing: true },
+    );
+    const over = () => {
+      if (this.player === p) this.stop();
+    };
+    p.on(mpegts.Events.ERROR, over);
+    p.on(mpegts.Events.LOADING_COMPLETE, over);
+    p.attachMediaElement(this.video);
+    p.load();
+    void Promise.resolve(p.play()).catch(() => undefined); // a browser may want a click first
+    this.player = p;
+  }
+
+  private stop(): void {
+    const p = this.player;
+    this.player = undefined;
+    this.playing = false;
+    setTimeout(() => p?.destroy());
+  }
+
+  destroy(): void {
+    this.stop();
+    for (const c of [this.rate, this.rtt, this.loss, this.stall]) c.destroy();
+    this.box.remove();
+  }
+}

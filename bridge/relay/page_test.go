@@ -1,0 +1,132 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/page"
+	"github.com/fairlead-live/fairlead/bridge/push"
+)
+
+// In a real browser: the picture moves, charts are drawn, the console says nothing.
+func TestPageInChromium(t *testing.T) {
+	chromium := need.Program(t, "chromium")
+	if !page.Built() {
+		need.Missing(t, "the page is not built: make build builds it where Node is present")
+	}
+	r := startQUIC(t, config.Relay{Key: []string{"live/cam"}, API: "127.0.0.1:0", Push: []string{"live/cam=rtmp://127.0.0.1:9/live/secret"}})
+	p, err := push.New(push.Config{Input: clipFile(t, 240), URLs: []string{r.QUICURL("live/cam")}, Loop: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = p.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	waitStream(t, r, "live/cam")
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.UserDataDir(t.TempDir()))
+	browser, stop := chromedp.NewExecAllocator(ctx, options...)
+	defer stop()
+	tab, stop := chromedp.NewContext(browser)
+	defer stop()
+	var mu sync.Mutex
+	var said []string
+	chromedp.ListenTarget(tab, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			said = append(said, ev.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			said = append(said, ev.Entry.Text)
+		case *runtime.EventConsoleAPICalled:
+			if ev.Type == runtime.APITypeError {
+				said = append(said, fmt.Sprint(ev.Args))
+			}
+		}
+	})
+	var first, second []byte
+	var facts, state, out string
+	var lines float64
+	if err := chromedp.Run(tab,
+		chromedp.Navigate("http://"+r.api.Addr().String()+"/"),
+		chromedp.Poll(`document.querySelector('video')?.currentTime > 1`, nil, chromedp.WithPollingTimeout(30*time.Second)),
+		chromedp.Sleep(2500*time.Millisecond), // three samples of the charts
+		chromedp.Screenshot("video", &first),
+		chromedp.Sleep(700*time.Millisecond),
+		chromedp.Screenshot("video", &second),
+		chromedp.Text(".facts", &facts),
+		chromedp.Text("h2 .state", &state),
+		chromedp.Text(".outputs", &out),
+		chromedp.Evaluate(drawn, &lines),
+	); err != nil {
+		mu.Lock()
+		t.Fatalf("%v; the browser said %q", err, said)
+	}
+	a, b := decode(t, first), decode(t, second)
+	if n := differ(a, b); n < 1000 {
+		t.Errorf("the picture stands still: %d pixels changed", n)
+	}
+	if lines < 100 {
+		t.Errorf("the charts are empty: %v inked pixels", lines)
+	}
+	if state != "live" || !bytes.Contains([]byte(facts), []byte("QUIC")) || !bytes.Contains([]byte(facts), []byte("H264")) {
+		t.Errorf("state %q, facts %q", state, facts)
+	}
+	if bytes.Contains([]byte(out), []byte("secret")) || !bytes.Contains([]byte(out), []byte("127.0.0.1:9")) {
+		t.Errorf("outputs %q", out)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(said) > 0 {
+		t.Errorf("the console says %q", said)
+	}
+}
+
+// drawn counts the pixels of the first chart that carry colour: its axes are grey.
+const drawn = `(() => {
+	const c = document.querySelector('.chart canvas');
+	const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+	let n = 0;
+	for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 100 && Math.max(d[i], d[i + 1], d[i + 2]) - Math.min(d[i], d[i + 1], d[i + 2]) > 60) n++;
+	return n;
+})()`
+
+func decode(t *testing.T, b []byte) image.Image {
+	t.Helper()
+	m, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func differ(a, b image.Image) (n int) {
+	for y := a.Bounds().Min.Y; y < a.Bounds().Max.Y; y++ {
+		for x := a.Bounds().Min.X; x < a.Bounds().Max.X; x++ {
+			r1, g1, b1, _ := a.At(x, y).RGBA()
+			r2, g2, b2, _ := b.At(x, y).RGBA()
+			if max(r1, r2)-min(r1, r2)+max(g1, g2)-min(g1, g2)+max(b1, b2)-min(b1, b2) > 0x3000 {
+				n++
+			}
+		}
+	}
+	return n
+}
