@@ -21,7 +21,7 @@ type Peer struct {
 
 // Fairlead is the relay of the program at path.
 func Fairlead(path string) Peer {
-	return Peer{Name: "fairlead", Program: path, Args: []string{"relay", "--srt", "", "--quic", "", "--http", "", "--rtmp", "{in}",
+	return Peer{Name: "fairlead", Program: path, Args: []string{"relay", "--srt", "", "--quic", "", "--http", "", "--api", "", "--rtmp", "{in}",
 		"--key", "live/cam", "--push", "live/cam={a}", "--push", "live/cam={b}", "--log", "info"}}
 }
 

@@ -64,8 +64,12 @@ type source struct {
 
 var errDead = errors.New("continuity: killed")
 
-// newSource begins; from is the encoder's clock at the start.
+// newSource begins to publish live/cam; from is the encoder's clock at the start.
 func newSource(ctx context.Context, addr string, bitrate int, from time.Duration) (*source, error) {
+	return newSourceOf(ctx, addr, "live/cam", bitrate, from)
+}
+
+func newSourceOf(ctx context.Context, addr, name string, bitrate int, from time.Duration) (*source, error) {
 	c, err := clip.New()
 	if err != nil {
 		return nil, err
@@ -73,7 +77,7 @@ func newSource(ctx context.Context, addr string, bitrate int, from time.Duration
 	s := &source{}
 	ctx, s.cancel = context.WithCancel(ctx)
 	h := hub.New(hub.Config{})
-	o, err := rtmpout.New(rtmpout.Config{Hub: h, Stream: "live/cam", URL: rtmpout.Fixed("rtmp://" + addr + "/live/cam"),
+	o, err := rtmpout.New(rtmpout.Config{Hub: h, Stream: name, URL: rtmpout.Fixed("rtmp://" + addr + "/" + name),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
 			s.mu.Lock()
@@ -88,7 +92,7 @@ func newSource(ctx context.Context, addr string, bitrate int, from time.Duration
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.Publish("live/cam", hub.PublisherInfo{})
+	p, err := h.Publish(name, hub.PublisherInfo{})
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type arrival struct {
 type tier struct {
 	addr   string
 	sounds map[string]time.Duration // the clip's audio frames that are like no other: where in the clip
+	buffer int                      // the kernel's, of each connection
 
 	mu       sync.Mutex // guards what follows
 	ln       net.Listener
@@ -48,7 +49,7 @@ func newTier() (*tier, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tier{addr: "127.0.0.1:0", sounds: sounds, conns: map[net.Conn]bool{}, open: make(chan struct{})}
+	t := &tier{addr: "127.0.0.1:0", sounds: sounds, buffer: 64 << 10, conns: map[net.Conn]bool{}, open: make(chan struct{})}
 	close(t.open)
 	return t, t.listen()
 }
@@ -88,7 +89,7 @@ func (t *tier) listen() error {
 			if err != nil {
 				return
 			}
-			_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+			_ = c.(*net.TCPConn).SetReadBuffer(t.buffer)
 			t.mu.Lock()
 			t.conns[c] = true
 			t.mu.Unlock()

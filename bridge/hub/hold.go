@@ -16,8 +16,8 @@ const (
 )
 
 // filler makes what is sent while a publisher says nothing: silence on the clock, and once it is gone for good its last key frame over
-// and over, so that a session downstream stays alive and its timeline goes on. A publisher that is only late needs no new key frame: what
-// it sends next still decodes. Every frame carries media.Held: a held second is a stalled second.
+// and over, or Config.Slate, so that a session downstream stays alive and its timeline goes on. A publisher that is only late needs no new
+// key frame: what it sends next still decodes. Every frame carries media.Held: a held second is a stalled second.
 type filler struct {
 	key     *media.Frame // nil: no picture is shown
 	audio   *media.Config
@@ -26,6 +26,7 @@ type filler struct {
 	unit    time.Duration // duration of one frame of silence
 
 	nextVideo, nextAudio time.Duration
+	showing              *showing // in place of the key frame, and of silence where it has sound
 }
 
 // newFiller begins at a time of the stream, with sound alone.
@@ -56,12 +57,19 @@ func silence(c *media.Config) ([]byte, time.Duration) {
 
 // until hands out the frames due up to a time of the stream.
 func (f *filler) until(at time.Duration, emit func(*media.Frame)) {
+	if f.showing != nil {
+		f.showing.until(at, f.track, emit)
+		if f.showing.sound {
+			f.nextAudio = at
+			return
+		}
+	}
 	for f.silence != nil && f.nextAudio <= at {
 		emit(&media.Frame{Track: f.track, Codec: f.audio.Codec, Flags: media.Key | media.Held, DTS: f.nextAudio, PTS: f.nextAudio,
 			Config: f.audio, Payload: f.silence})
 		f.nextAudio += f.unit
 	}
-	for f.key != nil && f.nextVideo <= at {
+	for f.key != nil && f.showing == nil && f.nextVideo <= at {
 		k := *f.key
 		k.Flags = k.Flags&^media.Discontinuity | media.Held
 		k.DTS, k.PTS = f.nextVideo, f.nextVideo
@@ -119,13 +127,24 @@ func (s *stream) fill(now time.Time) {
 		s.filler = newFiller(audio, track, at)
 	}
 	if s.publisher == nil && s.filler.key == nil && s.lastKey != nil {
+		if pictures, sound := s.hub.cfg.Slate.fits(s.lastKey.Codec, s.filler.audio); pictures {
+			s.filler.until(at, s.held(now)) // silence up to here
+			s.filler.showing = &showing{slate: s.hub.cfg.Slate, sound: sound, round: at, track: s.lastKey.Track}
+		}
 		s.filler.key, s.filler.nextVideo = s.lastKey, at
 	}
-	s.filler.until(at, func(f *media.Frame) {
+	s.filler.until(at, s.held(now))
+}
+
+// held returns what shares a held frame; mu is held.
+func (s *stream) held(now time.Time) func(*media.Frame) {
+	t := &s.time
+	return func(f *media.Frame) {
 		f.Arrival = now
+		ahead := f.PTS - f.DTS
 		t.track[f.Track] = max(t.track[f.Track], f.DTS)
 		f.DTS = t.track[f.Track]
-		f.PTS = f.DTS
+		f.PTS = f.DTS + ahead
 		if f.DTS > t.last {
 			t.lastAt = t.lastAt.Add(f.DTS - t.last)
 			t.last = f.DTS
@@ -133,5 +152,5 @@ func (s *stream) fill(now time.Time) {
 		s.counts.Held++
 		s.remember(f)
 		s.share(f, now)
-	})
+	}
 }

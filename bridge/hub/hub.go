@@ -37,6 +37,7 @@ type Config struct {
 	Hold       time.Duration // a stream without publisher keeps its subscribers this long; 20 s
 	Idle       time.Duration // a publisher silent for longer gives way to a new one; 2 s
 	MaxStreams int           // 10,000
+	Slate      *Slate        // shown while a publisher of the same codec is gone; nil: its last key frame
 	Now        func() time.Time
 }
 

@@ -97,7 +97,9 @@ func (s *stream) lost(p *Publisher, cause error) {
 	s.drop(p, cause)
 	empty := len(s.subs) == 0
 	if !empty {
-		s.holdTimer = time.AfterFunc(s.hub.cfg.Hold, func() { s.end(nil) })
+		// What is held begins after fillAfter: who is gone for Hold and comes back is in time.
+		hold := s.hub.cfg.Hold
+		s.holdTimer = time.AfterFunc(hold+min(fillAfter, hold/10), func() { s.end(nil) })
 	}
 	s.mu.Unlock()
 	if empty {

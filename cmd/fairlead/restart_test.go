@@ -65,7 +65,7 @@ func TestKilledRelayIsBack(t *testing.T) {
 	}
 	quic, rtmp, web := port("udp"), port("tcp"), port("tcp")
 	relay := func() *process {
-		return startFairlead(t, "relay", "--srt", "", "--rtmp", rtmp, "--quic", quic, "--http", web, "--key", "live/a", "--key", "live/b",
+		return startFairlead(t, "relay", "--srt", "", "--rtmp", rtmp, "--quic", quic, "--http", web, "--api", "", "--key", "live/a", "--key", "live/b",
 			"--quic-cert", filepath.Join(dir, "cert.pem"), "--quic-key", filepath.Join(dir, "key.pem"),
 			"--push", "live/a=rtmp://"+l.Addr().String()+"/live/a", "--push", "live/b=rtmp://"+l.Addr().String()+"/live/b")
 	}

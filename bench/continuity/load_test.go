@@ -1,0 +1,211 @@
+package continuity
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/clip"
+	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/transport/srtlink"
+)
+
+var (
+	loadStreams = flag.Int("load", 0, "streams of TestLoad, which is a study: latency, CPU and memory of relays with so many at once")
+	loadFor     = flag.Duration("load-for", 20*time.Second, "how long")
+	loadIn      = flag.String("load-in", "rtmp", "how they come: rtmp, or srt (fairlead alone)")
+	loadProgram = flag.String("load-program", "", "fairlead `FILE`")
+)
+
+// loaded is one relay under load.
+type loaded struct {
+	name string
+	pid  int
+	tier *tier
+	stop func()
+}
+
+// TestLoad carries -load streams of 4 Mbit/s through fairlead and, over RTMP, nginx-rtmp at the same time, so that both see the same machine.
+//
+//	go build -o /tmp/fairlead ./cmd/fairlead
+//	go test ./bench/continuity -run TestLoad -v -load 30 -load-in srt -load-program /tmp/fairlead
+func TestLoad(t *testing.T) {
+	if *loadStreams == 0 {
+		return
+	}
+	peers := []Peer{Fairlead(*loadProgram)}
+	if *loadIn == "rtmp" {
+		others, _ := Peers()
+		peers = append(peers, others...)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var relays []loaded
+	for _, p := range peers {
+		relays = append(relays, startLoad(ctx, t, p))
+	}
+	defer func() {
+		for _, r := range relays {
+			r.stop()
+			r.tier.kill()
+		}
+	}()
+	time.Sleep(5 * time.Second)
+	var cpu []float64
+	for _, r := range relays {
+		cpu = append(cpu, processorSeconds(t, r.pid))
+	}
+	began := time.Now()
+	time.Sleep(*loadFor)
+	span := time.Since(began)
+	for i, r := range relays {
+		used := processorSeconds(t, r.pid) - cpu[i]
+		var age []time.Duration
+		got, _ := r.tier.arrivals()
+		for _, a := range got {
+			if a.stamped && !a.audio && a.at.After(began) {
+				age = append(age, a.age)
+			}
+		}
+		slices.Sort(age)
+		if len(age) == 0 {
+			t.Fatalf("%s: nothing arrives", r.name)
+		}
+		at := func(p float64) float64 { return 1000 * age[int(p*float64(len(age)-1))].Seconds() }
+		want := float64(*loadStreams) * clip.FrameRate * span.Seconds()
+		rss, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", r.pid))
+		pages, _ := strconv.ParseFloat(strings.Fields(string(rss))[1], 64)
+		t.Logf("%-10s %d streams %s: latency ms p50 %.1f p95 %.1f p99 %.1f; %.3f CPU-s a stream-minute; %.1f MB; %.2f %% of the pictures", r.name, *loadStreams, *loadIn,
+			at(.5), at(.95), at(.99), used/float64(*loadStreams)/span.Minutes(), pages*float64(os.Getpagesize())/1e6, 100*float64(len(age))/want)
+	}
+}
+
+// startLoad starts a relay with one destination and its publishers.
+func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
+	t.Helper()
+	tier, err := newTier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tier.buffer = 1 << 20
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := l.Addr().String()
+	_ = l.Close()
+	if p.Name == "fairlead" {
+		p.Args = []string{"relay", "--srt", in, "--quic", "", "--http", "", "--api", "", "--rtmp", in, "--log", "warn"}
+		for i := range *loadStreams {
+			p.Args = append(p.Args, "--key", fmt.Sprintf("live/cam%d", i), "--push", fmt.Sprintf("live/cam%d=rtmp://%s/live/cam%d", i, tier.addr, i))
+		}
+	} else {
+		p.Files["nginx.conf"] = strings.Replace(p.Files["nginx.conf"], "push {a}; push {b};", "push rtmp://"+tier.addr+"/live;", 1)
+	}
+	dir := t.TempDir()
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := p.start(dir, in, "", "", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !until(ctx, 10*time.Second, func() bool { c, err := net.Dial("tcp", in); return err == nil && c.Close() == nil }) {
+		b, _ := os.ReadFile(log.Name())
+		t.Fatalf("%s does not listen: %s", p.Name, b)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for i := range *loadStreams {
+		name := fmt.Sprintf("live/cam%d", i)
+		wg.Go(func() {
+			time.Sleep(time.Duration(i) * 33 * time.Millisecond / time.Duration(*loadStreams)) // encoders are not in step
+			if *loadIn == "srt" {
+				if err := publishSRT(ctx, in, name); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				return
+			}
+			s, err := newSourceOf(ctx, in, name, 4_000_000, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			<-ctx.Done()
+			s.kill()
+		})
+	}
+	return loaded{p.Name, cmd.Process.Pid, tier, func() {
+		cancel()
+		wg.Wait()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if b, _ := os.ReadFile(log.Name()); len(b) > 0 {
+			t.Logf("%s said: %s", p.Name, b[:min(len(b), 2000)])
+		}
+		_ = log.Close()
+	}}
+}
+
+// publishSRT publishes the clip as MPEG-TS; a picture's time is stamped right before its first byte goes to the socket's queue.
+func publishSRT(ctx context.Context, addr, name string) error {
+	src, err := clip.New()
+	if err != nil {
+		return err
+	}
+	v, a := src.Configs()
+	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	if err != nil {
+		return err
+	}
+	conn, err := srtlink.Dial(addr, srtlink.DialConfig{StreamID: "publish:" + name, Latency: 120 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	begin := time.Now()
+	var out []byte
+	for n := uint32(0); ; {
+		f := src.Next()
+		select {
+		case <-time.After(time.Until(begin.Add(f.DTS))):
+		case <-ctx.Done():
+			return nil
+		}
+		g := *f
+		if g.Codec.IsVideo() {
+			g.Payload = stamped(g.Payload, stamp{time.Now(), n, g.DTS}, 4_000_000/8/clip.FrameRate)
+			n++
+		}
+		out = mux.AppendFrame(out[:0], &g)
+		for b := out; len(b) > 0; b = b[min(len(b), 1316):] {
+			if _, err := conn.Write(b[:min(len(b), 1316)]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// processorSeconds is what a process has used.
+func processorSeconds(t *testing.T, pid int) float64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, _ := strconv.ParseFloat(f[11], 64)
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100 // USER_HZ
+}
