@@ -54,6 +54,7 @@ type Relay struct {
 	SRTMigrate    bool   // unencrypted publishers may change their address
 	SRTListener   string // "own" or "gosrt"; empty: own
 	Hold          time.Duration
+	Slate         string // FLV file shown while a publisher is gone; empty: its last key frame
 	Log           string // debug, info, warn, error
 }
 
@@ -84,7 +85,8 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
 	s.Bool(&r.SRTMigrate, "srt-migrate", false, "let unencrypted SRT publishers too go on from another address; encrypted ones may")
 	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
-	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players this long when the publisher is gone")
+	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players and destinations this long when the publisher is gone")
+	s.String(&r.Slate, "slate", "", "FLV `FILE` shown meanwhile to streams of its codec; without it the last key frame")
 	s.String(&r.Log, "log", "info", "log `LEVEL`: debug, info, warn or error")
 }
 

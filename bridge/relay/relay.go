@@ -69,7 +69,11 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold}), board: feedback.NewBoard()}
+	slate, err := loadSlate(cfg.Slate)
+	if err != nil {
+		return nil, fmt.Errorf("%w: slate: %w", config.ErrUsage, err)
+	}
+	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold, Slate: slate}), board: feedback.NewBoard()}
 	r.outputs.hub, r.outputs.log = r.hub, log
 	r.generated = "live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])
 	guard, names, err := r.access(&cfg)
