@@ -137,7 +137,7 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 			return
 		}
 	}
-	if len(l.pending) >= l.cfg.MaxPending {
+	if len(l.pending) >= l.cfg.MaxPending || l.crowded(from) {
 		l.drops[DropNoRoom]++ // the caller tries again
 		return
 	}
@@ -193,6 +193,20 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 	}
 	l.pending[key] = r
 	l.requests = append(l.requests, r)
+}
+
+// crowded reports whether one address has an eighth of what may be pending: it is not to keep others out.
+func (l *Listener) crowded(from netip.AddrPort) bool {
+	if len(l.pending) < l.cfg.MaxPending/8 {
+		return false
+	}
+	n := 0
+	for k := range l.pending {
+		if k.addr.Addr() == from.Addr() {
+			n++
+		}
+	}
+	return n >= max(l.cfg.MaxPending/8, 1)
 }
 
 // check finds what cannot be accepted whoever it is; 0: nothing.

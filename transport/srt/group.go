@@ -146,8 +146,10 @@ type MemberStats struct {
 	RTT      time.Duration
 	Received uint64 // data packets
 	Resent   uint64 // of these
-	Asked    uint64
-	Unique   uint64 // that no other member had brought before
+	// ReceivedBytes are their payloads.
+	ReceivedBytes uint64
+	Asked         uint64
+	Unique        uint64 // that no other member had brought before
 }
 
 // Members appends what there is to say of each member of its group; nothing, when it is in none.
@@ -159,7 +161,7 @@ func (c *Conn) Members(dst []MemberStats, now time.Time) []MemberStats {
 	for _, m := range c.members {
 		dst = append(dst, MemberStats{
 			Peer: m.peer, Weight: m.weight, Active: m.carried > 0 && t-m.carried < quietMember, RTT: m.rtt.smoothed,
-			Received: m.stats.Received, Resent: m.stats.Resent, Asked: m.stats.Asked, Unique: m.unique,
+			Received: m.stats.Received, ReceivedBytes: m.stats.ReceivedBytes, Resent: m.stats.Resent, Asked: m.stats.Asked, Unique: m.unique,
 		})
 	}
 	return dst

@@ -81,6 +81,7 @@ type Stats struct {
 	Belated       uint64 // arrived after their time
 	Undecrypted   uint64
 	ReceivedBytes uint64
+	Links         []LinkStats // of a caller that uses several: SRTLA, or a group of libsrt
 	Sent          uint64
 	SentBytes     uint64
 	Resent        uint64
@@ -94,6 +95,18 @@ type Stats struct {
 	Backlog time.Duration      // how long a payload that is written now waits before it is sent
 	Queue   time.Duration      // on the way: what the round trip has above its least
 	Target  congestion.Bitrate // what the path carries, as a bitrate for the encoder
+}
+
+// LinkStats is one link of several.
+type LinkStats struct {
+	Peer          netip.AddrPort
+	Kind          string        // "srtla", "broadcast" or "backup"
+	Weight        int           // of a group's member
+	Active        bool          // it carries something now
+	RTT           time.Duration // 0: an SRTLA sender that does not tell
+	Received      uint64        // packets
+	ReceivedBytes uint64
+	Retransmitted uint64 // a group's: of these
 }
 
 // Stats reads the counters. Those of a listener or a caller of ours are up to statsEvery old.

@@ -20,8 +20,8 @@ const (
 	// tick is how long the loop sleeps while packets come, so that one read takes what has come in the meantime: a
 	// millisecond of added delivery time for a quarter of the wake-ups.
 	tick = time.Millisecond
-	// silent is after how long without data a connection yields its stream to a newer caller.
-	silent = 300 * time.Millisecond
+	// silentMost and silentLeast bound after how long without data a connection yields its stream to a newer caller.
+	silentMost, silentLeast = 300 * time.Millisecond, 50 * time.Millisecond
 	// yieldWithin is how long a newer caller is kept waiting for that, before Admit decides; callers repeat themselves for 3 s.
 	yieldWithin = 700 * time.Millisecond
 	statsEvery  = 100 * time.Millisecond
@@ -241,7 +241,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 func (l *ownListener) write(b []byte, to netip.AddrPort) {
 	l.out, l.to = b, l.front.Out(l.to[:0], to, b)
 	for _, a := range l.to {
-		l.port.Add(b, l.from.by[a], a)
+		l.port.Add(b, l.from.of(a), a)
 	}
 }
 

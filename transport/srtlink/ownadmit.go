@@ -68,10 +68,10 @@ func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.Add
 func (l *ownListener) yield(ctx context.Context, old *ownLink) {
 	deadline := time.NewTimer(yieldWithin)
 	defer deadline.Stop()
-	look := time.NewTicker(silent / 10)
+	look := time.NewTicker(silentMost / 30)
 	defer look.Stop()
 	for told := false; ; {
-		if !told && old.quietFor(time.Now()) >= silent {
+		if !told && old.silent(time.Now()) {
 			told = true
 			l.do(func(time.Time) { l.core.Replace(old.conn) })
 		}

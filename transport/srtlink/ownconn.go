@@ -29,6 +29,7 @@ type ownLink struct {
 	more     sync.Cond
 	filled   []byte // payloads, each after its length in two bytes
 	overrun  uint64 // payloads dropped because filled was full
+	began    time.Time
 	heard    time.Time
 	received uint64
 	from     netip.AddrPort
@@ -44,7 +45,7 @@ type ownLink struct {
 }
 
 func newOwnLink(l *ownListener, c *srt.Conn, now time.Time) *ownLink {
-	k := &ownLink{l: l, conn: c, from: l.real(c.Peer()), done: make(chan struct{}), heard: now, taken: now, snapshot: statsOf(c.Stats(), 0)}
+	k := &ownLink{l: l, conn: c, from: l.real(c.Peer()), done: make(chan struct{}), began: now, heard: now, taken: now, snapshot: statsOf(c.Stats(), 0)}
 	k.more.L = &k.mu
 	return k
 }
@@ -79,6 +80,7 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 	}
 	if now.Sub(k.taken) >= statsEvery {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
+		k.snapshot.Links = k.l.linksOf(c, now)
 		k.keepArrivals(c)
 	}
 	return len(k.filled) > n
@@ -173,11 +175,18 @@ func (k *ownLink) end(s srt.Stats, err error) {
 	}
 }
 
-// quietFor is how long no data has come.
-func (k *ownLink) quietFor(now time.Time) time.Duration {
+// silent reports whether no data has come for so long that the caller may be thought gone when another one asks for its stream: one and
+// a half round trips, or 16 of its packets, at least 50 ms and at most silentMost. (A caller that comes back has shaken hands for 1.5 round trips.)
+func (k *ownLink) silent(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return now.Sub(k.heard)
+	limit := max(silentLeast, k.snapshot.RTT*3/2)
+	if n := k.snapshot.Received; n > 0 {
+		limit = max(limit, 16*k.taken.Sub(k.began)/time.Duration(n))
+	} else {
+		limit = silentMost
+	}
+	return now.Sub(k.heard) >= min(limit, silentMost)
 }
 
 // Read waits for the next payload. The caller hanging up is io.EOF.
@@ -248,4 +257,20 @@ func statsOf(s srt.Stats, overrun uint64) Stats {
 		Latency: s.Latency, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun,
 		Belated: s.Drops[srt.DropBelated], Undecrypted: s.Drops[srt.DropUndecrypted], ReceivedBytes: s.ReceivedBytes,
 	}
+}
+
+// linksOf says what the links of a caller are, if it uses several.
+func (l *ownListener) linksOf(c *srt.Conn, now time.Time) (out []LinkStats) {
+	for _, m := range c.Members(nil, now) {
+		out = append(out, LinkStats{
+			Peer: unmap(m.Peer), Kind: c.GroupType(), Weight: int(m.Weight), Active: m.Active, RTT: m.RTT,
+			Received: m.Received, ReceivedBytes: m.ReceivedBytes, Retransmitted: m.Resent,
+		})
+	}
+	for _, m := range l.front.Links(nil, now, c.Peer()) {
+		out = append(out, LinkStats{
+			Peer: unmap(m.Peer), Kind: "srtla", Active: m.Silent < time.Second, RTT: m.RTT, Received: m.Received, ReceivedBytes: m.Bytes,
+		})
+	}
+	return out
 }

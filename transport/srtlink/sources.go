@@ -10,14 +10,16 @@ import (
 	"github.com/fairlead-live/fairlead/transport/udp"
 )
 
-// maxSources bounds how many peers' addresses are remembered; the answers to others leave from the address the system prefers.
+// maxSources bounds how many peers' addresses are remembered, in each of two generations: those that something is sent to stay, however many
+// handshakes others send. Answers to peers that are forgotten leave from the address the system prefers.
 const maxSources = 4096
 
 // sources remembers to which of our addresses a peer sent its handshake, on a socket that has them all: an answer from
 // another one does not get through the peer's NAT.
 type sources struct {
-	on bool
-	by map[netip.AddrPort][]byte // control data for sendmsg(2), as udp.Meta gives it
+	on    bool
+	by    map[netip.AddrPort][]byte // control data for sendmsg(2), as udp.Meta gives it
+	older map[netip.AddrPort][]byte
 }
 
 func newSources(conn *net.UDPConn) sources {
@@ -35,9 +37,27 @@ func (s *sources) learn(from netip.AddrPort, b, oob []byte) {
 	if !s.on || len(b) < 2 || !(b[0] == 0x80 && b[1] == 0 || b[0] == 0x92) {
 		return
 	}
-	if len(s.by) >= maxSources {
-		clear(s.by)
-	}
 	_, src := udp.Meta(nil, oob)
-	s.by[from] = src
+	s.keep(from, src)
+}
+
+func (s *sources) keep(a netip.AddrPort, src []byte) {
+	if len(s.by) >= maxSources {
+		s.by, s.older = map[netip.AddrPort][]byte{}, s.by
+	}
+	s.by[a] = src
+}
+
+// of is the control data for a datagram to a.
+func (s *sources) of(a netip.AddrPort) []byte {
+	if !s.on {
+		return nil
+	}
+	src, ok := s.by[a]
+	if !ok {
+		if src, ok = s.older[a]; ok {
+			s.keep(a, src)
+		}
+	}
+	return src
 }

@@ -43,6 +43,7 @@ const (
 	maxLinks   = 16
 	maxAnswers = 256
 	linkIdle   = 15 * time.Second // irlserver; BELABOX has 10 s
+	groupIdle  = 5 * time.Second  // without a first SRT packet; irlserver
 )
 
 // Front belongs to one goroutine and holds no lock.
@@ -62,6 +63,8 @@ type group struct {
 	addr  netip.AddrPort
 	links []*link
 	last  *link // heard most recently
+	since time.Duration
+	used  bool // an SRT packet has come
 }
 
 type link struct {
@@ -70,6 +73,21 @@ type link struct {
 	heard time.Duration
 	acks  [ackFor]uint32
 	n     int
+	stats LinkStats
+}
+
+// LinkStats is what is known of one link. What follows Report is the sender's word, from its extended keepalives.
+type LinkStats struct {
+	Peer     netip.AddrPort
+	Received uint64        // SRT packets
+	Bytes    uint64        // of these
+	Silent   time.Duration // since the last packet of any kind
+	Report   bool          // the sender tells
+	RTT      time.Duration
+	Window   int // packets × 1000
+	InFlight int // packets
+	NAKs     int // packets
+	ByteRate int // bytes/s
 }
 
 type answer struct {
@@ -104,7 +122,9 @@ func (f *Front) In(now time.Time, from netip.AddrPort, b []byte) (source netip.A
 	if l == nil {
 		return from, true
 	}
-	l.heard, l.g.last = t, l
+	l.heard, l.g.last, l.g.used = t, l, true
+	l.stats.Received++
+	l.stats.Bytes += uint64(len(b))
 	if b[0]&0x80 == 0 && len(b) >= 16 {
 		l.acks[l.n] = binary.BigEndian.Uint32(b)
 		if l.n++; l.n == ackFor {
@@ -124,6 +144,7 @@ func (f *Front) own(now time.Duration, from netip.AddrPort, l *link, b []byte) {
 	switch kind := binary.BigEndian.Uint16(b); {
 	case kind == typeKeepalive && l != nil && len(b) <= 64:
 		l.heard = now
+		l.report(b)
 		f.answer(from, append([]byte(nil), b...))
 	case kind == typeREG1 && len(b) == 2+idLen:
 		id := f.name([idLen / 2]byte(b[2:]), now)
@@ -131,6 +152,32 @@ func (f *Front) own(now time.Duration, from netip.AddrPort, l *link, b []byte) {
 	case kind == typeREG2 && len(b) == 2+idLen:
 		f.register(now, from, [idLen]byte(b[2:]))
 	}
+}
+
+// report takes an extended keepalive (irlserver): type, 64-bit clock of the sender, 0xC01F, version 1, id, window, packets in flight, RTT in ms,
+// packets named in NAKs, bytes/s.
+func (l *link) report(b []byte) {
+	u32 := binary.BigEndian.Uint32
+	if len(b) != 38 || u32(b[10:]) != 0xC01F_0001 {
+		return
+	}
+	s := &l.stats
+	s.Report, s.Window, s.InFlight = true, int(int32(u32(b[18:]))), int(int32(u32(b[22:])))
+	s.RTT, s.NAKs, s.ByteRate = time.Duration(u32(b[26:]))*time.Millisecond, int(u32(b[30:])), int(u32(b[34:]))
+}
+
+// Links appends what is known of the links of a group, by the group's address; nothing, when it is none.
+func (f *Front) Links(dst []LinkStats, now time.Time, a netip.AddrPort) []LinkStats {
+	g := f.places[a]
+	if g == nil {
+		return dst
+	}
+	for _, l := range g.links {
+		s := l.stats
+		s.Peer, s.Silent = l.addr, now.Sub(f.epoch)-l.heard
+		dst = append(dst, s)
+	}
+	return dst
 }
 
 // name completes the first half of an id.
@@ -162,7 +209,7 @@ func (f *Front) register(now time.Duration, from netip.AddrPort, id [idLen]byte)
 		// An address that nobody has: in the discard-only prefix 100::/64 (RFC 6666), port 0.
 		a := [16]byte{0: 1}
 		binary.BigEndian.PutUint64(a[8:], f.made)
-		g = &group{id: id, addr: netip.AddrPortFrom(netip.AddrFrom16(a), 0)}
+		g = &group{id: id, addr: netip.AddrPortFrom(netip.AddrFrom16(a), 0), since: now}
 		f.groups[id], f.places[g.addr] = g, g
 	}
 	if l := f.links[from]; l != nil {
@@ -206,10 +253,11 @@ func (f *Front) answer(to netip.AddrPort, b []byte) {
 	}
 }
 
-// sweep removes links that have been silent, and groups without links.
+// sweep removes links that have been silent, groups without links, and groups that nothing has come of: whoever registers and registers takes
+// no room for longer than that.
 func (f *Front) sweep(now time.Duration) {
 	for _, l := range f.links {
-		if now-l.heard >= linkIdle {
+		if now-l.heard >= linkIdle || !l.g.used && now-l.g.since >= groupIdle {
 			f.remove(l)
 		}
 	}

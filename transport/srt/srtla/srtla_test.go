@@ -153,3 +153,42 @@ func FuzzFront(f *testing.F) {
 		}
 	})
 }
+
+func TestLinksAndWhatTheirSenderSays(t *testing.T) {
+	f, now := New([32]byte{1}), time.Unix(1e9, 0)
+	a, b := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:1")
+	join(t, f, now, a, b)
+	data := make([]byte, 100)
+	group, _ := f.In(now, a, data)
+	f.In(now, a, data)
+	report := append(packet(0x9000, make([]byte, 8)), 0xC0, 0x1F, 0, 1, 0, 0, 0, 9, 0, 0, 0x4E, 0x20, 0, 0, 0, 7, 0, 0, 0, 45, 0, 0, 0, 3, 0, 1, 0, 0)
+	f.In(now.Add(time.Second), b, report)
+	got := f.Links(nil, now.Add(time.Second), group)
+	want := []LinkStats{
+		{Peer: a, Received: 2, Bytes: 200, Silent: time.Second},
+		{Peer: b, Report: true, RTT: 45 * time.Millisecond, Window: 20000, InFlight: 7, NAKs: 3, ByteRate: 65536},
+	}
+	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if f.Links(nil, now, a) != nil {
+		t.Error("a link is no group")
+	}
+}
+
+// Groups that register and never send are gone after 5 s.
+func TestRegistrationsAloneTakeNoRoom(t *testing.T) {
+	f, now := New([32]byte{1}), time.Unix(1e9, 0)
+	for i := range uint16(maxGroups) {
+		id := f.name([idLen / 2]byte{byte(i), 1}, 0)
+		f.In(now, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), i+1), packet(0x9201, id[:]))
+	}
+	if len(f.groups) != maxGroups {
+		t.Errorf("%d groups", len(f.groups))
+	}
+	now = now.Add(6 * time.Second)
+	f.In(now, netip.MustParseAddrPort("192.0.2.1:1"), nil)
+	if len(f.groups) != 0 || len(f.links) != 0 || len(f.places) != 0 {
+		t.Errorf("%d groups, %d links", len(f.groups), len(f.links))
+	}
+}
