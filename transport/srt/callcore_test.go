@@ -313,6 +313,28 @@ func TestCallerKeyRefresh(t *testing.T) {
 	}
 }
 
+// Sequence numbers wrap at 2^31, timestamps after 71.6 minutes: nobody sees a seam.
+func TestCallerWraps(t *testing.T) {
+	for _, f := range []string{"", "fec,cols:7,rows:3"} {
+		w := sim.New(1)
+		c, err := NewCaller(CallerConfig{Latency: 300 * time.Millisecond, Passphrase: secret, Filter: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.isn = maxSeq - 300
+		c.first = int64(c.isn) + 1<<31
+		c.next, c.acked = c.first, c.first
+		c.epoch = w.Now().Add(2*time.Second - 1<<32*time.Microsecond)
+		c.began = c.at(w.Now())
+		r := &call{w: w, tx: c, rx: newServer(Config{Passphrase: secret})}
+		r.link = w.Connect(both(lossy(20*time.Millisecond, 0.05)), c, r.rx)
+		r.stream(4 * time.Second)
+		if m := r.missing(t); m > 0 || len(r.sent) < 1500 || c.Stats().Acked < 1400 {
+			t.Errorf("filter %q: missing %v of %d, %+v", f, m, len(r.sent), c.Stats())
+		}
+	}
+}
+
 // Parity in every layout and mode brings back what is lost, under GCM too. "never" resends nothing.
 func TestCallerParity(t *testing.T) {
 	for _, layout := range []string{"even", "staircase"} {

@@ -1,11 +1,13 @@
 package srtlink
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,5 +117,65 @@ func TestCallRefused(t *testing.T) {
 	began := time.Now()
 	if _, err := Dial(fmt.Sprintf("127.0.0.1:%d", unusedPort(t)), DialConfig{Timeout: 100 * time.Millisecond}); !errors.Is(err, srt.ErrNobody) {
 		t.Errorf("got %v after %v, want %v", err, time.Since(began), srt.ErrNobody)
+	}
+}
+
+// The machine gets another address: what is sent from the old one reaches nobody, and the connection goes on from the new one.
+func TestCallMoves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real time: make test runs it")
+	}
+	got := make(chan byte, 1000)
+	l, err := Listen(Config{Addr: "127.0.0.1:0", MigrateClear: true, Latency: 40 * time.Millisecond, Admit: func(Request) (func(context.Context, *Conn), error) {
+		return func(_ context.Context, c *Conn) {
+			b := make([]byte, MaxPayload)
+			for {
+				if _, err := c.Read(b); err != nil {
+					return
+				}
+				got <- b[0]
+			}
+		}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = l.Serve(ctx) })
+	conn, err := Dial(l.Addr().String(), DialConfig{StreamID: "publish:live/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	nobody, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nobody.Close()
+	gone, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}, nobody.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := conn.link.(*call)
+	k.mu.Lock()
+	old := k.conn
+	k.conn = gone
+	k.mu.Unlock()
+	_ = old.Close()
+	end := time.After(5 * time.Second)
+	for i := byte(0); ; i++ {
+		if _, err := conn.Write([]byte{i}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-got:
+			return
+		case <-end:
+			t.Fatal("nothing arrives from the new address")
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
