@@ -146,7 +146,7 @@ func (c *Conn) wait(m *missing, repeat, left time.Duration) (d time.Duration, ok
 	if m.tries > 2 {
 		wait = repeat * time.Duration(min(m.tries, 8)) / 2
 	}
-	if wait <= left || m.tries == 0 {
+	if wait <= left {
 		return wait, true
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 // Constants of address migration; ours.
 const (
 	probeEvery   = 50 * time.Millisecond
+	stampOff     = time.Second     // of a packet from elsewhere, from the time it should come
 	candidateFor = 2 * time.Second // without an answer, what comes from there is dropped again
 )
 
@@ -40,6 +41,9 @@ func (c *Conn) elsewhere(now time.Duration, from netip.AddrPort, h *Header, b, b
 	case !h.Control:
 		if seq := unwrap31(c.high, h.Seq); seq < c.high-flowWindow || seq >= c.next+flowWindow {
 			return false
+		}
+		if off := now - c.clock.local(now, h.Timestamp); off.Abs() > stampOff+c.latency {
+			return false // who has not seen the stream does not know its clock
 		}
 	}
 	if k.addr != from {

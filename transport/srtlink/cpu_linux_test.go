@@ -324,14 +324,28 @@ func TestListenerToBeMeasured(t *testing.T) {
 	if kind == "gosrt" {
 		impl = GoSRT
 	}
-	l, err := Listen(Config{Addr: "127.0.0.1:0", Listener: impl, Admit: func(Request) (func(context.Context, *Conn), error) {
+	var forward net.Conn
+	latency := 0
+	if to := ""; strings.HasPrefix(kind, "forward ") {
+		if _, err := fmt.Sscanf(kind, "forward %d %s", &latency, &to); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if forward, err = net.Dial("udp", to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Listen(Config{Addr: "127.0.0.1:0", Latency: time.Duration(latency) * time.Millisecond, Listener: impl, Passphrase: os.Getenv(childEnv + "_PASSPHRASE"), Admit: func(Request) (func(context.Context, *Conn), error) {
 		return func(_ context.Context, c *Conn) {
 			if c == nil {
 				return
 			}
-			if kind == "own" {
+			switch {
+			case forward != nil:
+				_ = c.Deliver(func(_ time.Time, b []byte) error { _, _ = forward.Write(b); return nil })
+			case kind == "own":
 				_ = c.Deliver(func(time.Time, []byte) error { got.Add(1); return nil })
-			} else {
+			default:
 				b := make([]byte, MaxPayload)
 				for {
 					if _, err := c.Read(b); err != nil {

@@ -189,6 +189,34 @@ func TestFiftyConnect(t *testing.T) {
 	t.Logf("%d of %d: from the start of the program to the first payload, the latency of 120 ms included: median %v, slowest %v", len(all), n, all[n/2], all[n-1])
 }
 
+// line delays packets and keeps their order.
+func line(t *testing.T, delay time.Duration, send func([]byte)) func([]byte) {
+	type item struct {
+		at time.Time
+		p  []byte
+	}
+	c := make(chan item, 4096)
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	go func() {
+		for {
+			select {
+			case i := <-c:
+				time.Sleep(time.Until(i.at))
+				send(i.p)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func(p []byte) {
+		select {
+		case c <- item{time.Now().Add(delay), p}:
+		default:
+		}
+	}
+}
+
 // twin stands between a caller of libsrt and a listener. What it loses depends on the packet and the seed only.
 func twin(t *testing.T, to string, delay time.Duration, up, down fate) string {
 	t.Helper()
@@ -202,6 +230,8 @@ func twin(t *testing.T, to string, delay time.Duration, up, down fate) string {
 	}
 	t.Cleanup(func() { _ = front.Close(); _ = back.Close() })
 	var caller atomic.Pointer[netip.AddrPort]
+	there := line(t, delay, func(p []byte) { _, _ = back.Write(p) })
+	here := line(t, delay, func(p []byte) { _, _ = front.WriteToUDPAddrPort(p, *caller.Load()) })
 	var epoch uint32
 	go func() {
 		b, tries := make([]byte, 2048), map[uint32]int{}
@@ -228,7 +258,7 @@ func twin(t *testing.T, to string, delay time.Duration, up, down fate) string {
 				lost = up.lost(key[:], 0)
 			}
 			if !lost {
-				time.AfterFunc(delay, func() { _, _ = back.Write(p) })
+				there(p)
 			}
 		}
 	}()
@@ -242,8 +272,8 @@ func twin(t *testing.T, to string, delay time.Duration, up, down fate) string {
 			p := slices.Clone(b[:n])
 			var key [8]byte
 			binary.BigEndian.PutUint64(key[:], uint64(time.Now().UnixNano()))
-			if to := caller.Load(); to != nil && (p[1] == 0 || !down.lost(key[:], 0)) {
-				time.AfterFunc(delay, func() { _, _ = front.WriteToUDPAddrPort(p, *to) })
+			if caller.Load() != nil && (p[1] == 0 || !down.lost(key[:], 0)) {
+				here(p)
 			}
 		}
 	}()
@@ -302,32 +332,29 @@ func TestRecoveryLive(t *testing.T) {
 					r := &received{seen: map[uint32]time.Time{}}
 					got[i] = r
 					var addr string
-					if i == 0 {
-						addr = startListener(t, time.Duration(latency)*time.Millisecond, func(Request) (func(context.Context, *Conn), error) {
-							return func(_ context.Context, c *Conn) {
-								_ = c.Deliver(func(_ time.Time, b []byte) error { r.take(b); return nil })
-							}, nil
-						})
-					} else {
-						out, err := net.ListenPacket("udp", "127.0.0.1:0")
-						if err != nil {
-							t.Fatal(err)
-						}
-						t.Cleanup(func() { _ = out.Close() })
-						go func() {
-							b := make([]byte, 2048)
-							for {
-								k, _, err := out.ReadFrom(b)
-								if err != nil {
-									return
-								}
-								if k >= 4 {
-									r.take(b)
-								}
+					out, err := net.ListenPacket("udp", "127.0.0.1:0")
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { _ = out.Close() })
+					go func() {
+						b := make([]byte, 2048)
+						for {
+							k, _, err := out.ReadFrom(b)
+							if err != nil {
+								return
 							}
-						}()
-						port := freePort(t)
-						addr = fmt.Sprintf("127.0.0.1:%d", port)
+							if k >= 4 {
+								r.take(b)
+							}
+						}
+					}()
+					if i == 0 {
+						f := startReceivers(t, fmt.Sprintf("forward %d %v", latency, out.LocalAddr()), 1)
+						t.Cleanup(func() { f.stop() })
+						addr = f.addrs[0]
+					} else {
+						addr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 						command(t, slt, "-q", fmt.Sprintf("srt://%s?mode=listener&latency=%d", addr, latency), "udp://"+out.LocalAddr().String())
 					}
 					in := freePort(t)
