@@ -54,6 +54,17 @@ func Split(total Bitrate, d Demand, want Bitrate) Budget {
 	return b
 }
 
+// Budget is all that may leave, on the mean: R, or what an outage leaves of it.
+func (c *Controller) Budget() Bitrate {
+	if c.reason == Outage {
+		return c.PacingRate()
+	}
+	return c.Rate()
+}
+
+// Capacity is what the link was last seen to carry; less than it could where less was sent.
+func (c *Controller) Capacity() Bitrate { return Bitrate(c.capacity) }
+
 // Advice turns a target that moves with every report into one an encoder can follow: down at once, up at most
 // every 500 ms, changes below +5 % and −1 % not at all, and repeated every 200 ms. The zero value is ready.
 type Advice struct {

@@ -30,5 +30,8 @@ func (f *Fixed) Window() int {
 	return f.Rate.Bytes(rtt+fixedQueue) * 5 / 4
 }
 
+// Budget is all that may leave.
+func (f *Fixed) Budget() Bitrate { return f.Rate }
+
 // Target is the encoder's share.
 func (f *Fixed) Target() Bitrate { return f.Rate * 8 / 10 }

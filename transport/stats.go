@@ -62,9 +62,10 @@ type Stats struct {
 	RecoveredByResend uint64
 	RecoveredByRepair uint64
 
-	FramesSent      uint64 // written by the application
-	FramesDelivered uint64 // handed over whole and in time
-	FramesLost      uint64 // given up: something was missing at the deadline
+	FramesSent      uint64       // written by the application
+	FramesDelivered uint64       // handed over whole and in time
+	FramesLost      uint64       // given up: something was missing at the deadline
+	FramesDropped   FrameClasses // sender: of those that were given up there, also before they were taken in
 
 	BytesSent     uint64 // UDP payload bytes, all kinds
 	BytesReceived uint64
@@ -78,13 +79,24 @@ type Stats struct {
 	Drops Drops
 }
 
+// FrameClasses counts frames by what they are to their neighbours.
+type FrameClasses [4]uint64
+
+// Classes of frames, in the order of package fec's.
+const (
+	ClassReference = iota
+	ClassKey
+	ClassAudio
+	ClassDroppable
+)
+
 // Combine joins a sender's and its receiver's snapshots into one that obeys the
 // sum rule: what the sender sent and the receiver has not accounted for is in flight.
 func Combine(sender, receiver Stats) Stats {
 	s := receiver
 	s.Sent = sender.Sent
 	s.InFlight = sender.Sent - (receiver.Delivered + receiver.Recovered + receiver.Late + receiver.Lost)
-	s.FramesSent = sender.FramesSent
+	s.FramesSent, s.FramesDropped = sender.FramesSent, sender.FramesDropped
 	s.BytesSent, s.SourceBytes, s.Datagrams = sender.BytesSent, sender.SourceBytes, sender.Datagrams
 	s.Resends, s.Probes, s.Repairs = sender.Resends, sender.Probes, sender.Repairs
 	return s

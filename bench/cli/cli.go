@@ -5,6 +5,7 @@
 //	fairlead bench list                                  links and schemes
 //	fairlead bench run [flags]                           schemes × links × seeds, scored
 //	fairlead bench continuity [flags]                    what a CDN tier sees when something breaks, relays compared
+//	fairlead bench sim [flags]                           the same in virtual time, on models, in seconds
 //	fairlead bench gate --baseline FILE                  worse than before?
 //	fairlead bench watch URL                             score a running stream
 //	fairlead bench limit [flags]                         what is physically possible on a link
@@ -42,6 +43,7 @@ var commands = []command{
 	{"list", "", "the links and the schemes, and whether their programs are here", listMain},
 	{"run", "[flags]", "carry a clip with each scheme over each link, and score it", runMain},
 	{"continuity", "[flags]", "what a CDN tier sees when publisher, relay or destination break", continuityMain},
+	{"sim", "[flags]", "play a stream over bad links in virtual time, in seconds", simMain},
 	{"gate", "--baseline FILE [--results FILE]", "fail when stutter or latency got worse", gateMain},
 	{"watch", "URL [flags]", "score a running stream", watchMain},
 	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},

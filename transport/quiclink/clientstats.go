@@ -19,12 +19,17 @@ func (c *Client) publish(s *sending) {
 		return
 	}
 	c.stats.RTT, c.stats.Target, c.stats.Latency, c.stats.MTU = rtt, s.rate, s.latency, s.mtu.now
-	if s.why != nil {
-		c.stats.Reason, c.stats.Queue, c.stats.Loss = s.why.Reason().String(), s.why.Queue(), s.why.Loss()
-	}
+	s.explain(&c.stats)
 	c.stats.Carriage = SRTP
 	if s.frames != nil {
 		c.stats.Carriage = Datagram
+	}
+}
+
+// explain says why the target is what it is.
+func (s *sending) explain(st *Stats) {
+	if s.why != nil {
+		st.Reason, st.Queue, st.Loss = s.why.Reason().String(), s.why.Queue(), s.why.Loss()
 	}
 }
 

@@ -166,8 +166,7 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 	if c.cfg.Controller != nil {
 		cfg.Controller = c.cfg.Controller()
 	} else {
-		s.floor = congestion.NewFloor(congestion.Config{Start: startRate, Max: cmp.Or(target.MaxRate, defaultRate) * 3 / 2})
-		cfg.Controller = s.floor
+		cfg.Controller = congestion.New(congestion.Config{Start: startRate, Max: cmp.Or(target.MaxRate, defaultRate) * 3 / 2})
 	}
 	s.why, _ = cfg.Controller.(explainer)
 	var err error

@@ -24,8 +24,6 @@ var (
 const (
 	// targetEvery is how often a target is repeated and statistics are taken: design.md §3.
 	targetEvery = 200 * time.Millisecond
-	// lookEvery is how often a lower target can reach the encoder: a report's interval.
-	lookEvery = 20 * time.Millisecond
 	// fallbackAfter is how long media may be without an answer while QUIC has one, before it moves into QUIC: ours; 60
 	// reports and two statistics messages of the relay.
 	fallbackAfter = 2 * time.Second
@@ -65,25 +63,19 @@ type sending struct {
 	configAt [256]time.Time
 
 	rate       congestion.Bitrate
-	lookedAt   time.Time          // for rate
 	relayRate  congestion.Bitrate // the relay's own target; 0: none
-	raisedAt   time.Time
-	began      time.Time // first media
-	reports    uint64    // of the session before there was this connection
-	answered   bool      // QUIC has brought statistics since
-	finishAt   time.Time // Close was called; the end at the latest
+	began      time.Time          // first media
+	reports    uint64             // of the session before there was this connection
+	answered   bool               // QUIC has brought statistics since
+	finishAt   time.Time          // Close was called; the end at the latest
 	sendErrors uint64
 }
 
 // lasting is what a session has beside its connection, and what the next connection goes on with.
 type lasting struct {
 	tx      *session.Sender
-	floor   *congestion.Floor // nil: another controller
-	why     explainer         // nil: a controller that does not say
+	why     explainer // nil: a controller that does not say
 	latency time.Duration
-	written int // bytes of media since needAt
-	needAt  time.Time
-	keyAt   time.Time // newest key frame written
 	askedAt time.Time // newest request for one
 	needKey bool      // picture frames are of no use before the next key frame
 }
@@ -193,11 +185,11 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		}
 		s.sendTracks()
 		s.drain()
+		if !s.left {
+			s.retarget()
+		}
 		if s.tx.KeyframeWanted() {
 			s.gaveUp()
-		}
-		if !s.left && s.now.Sub(s.lookedAt) >= lookEvery {
-			s.retarget()
 		}
 		s.plan(wg)
 		if !s.finishAt.IsZero() && !s.now.Before(s.finishAt) {
@@ -270,23 +262,19 @@ func (s *sending) askKeyframe(track uint8) {
 	}
 }
 
-// retarget tells the encoder what the path carries: down at once, up at most every 500 ms, with hysteresis (design.md §3).
+// retarget tells the encoder what the path carries, as the session advises.
 func (s *sending) retarget() {
-	s.lookedAt = s.now
-	rate := s.tx.Target()
+	rate, _, told := s.tx.Advice(s.now)
+	if !told {
+		return
+	}
 	if s.relayRate > 0 {
 		rate = min(rate, s.relayRate)
-	}
-	switch {
-	case rate < s.rate-s.rate/100:
-	case rate > s.rate+s.rate/20 && s.now.Sub(s.raisedAt) >= 500*time.Millisecond:
-		s.raisedAt = s.now
-	default:
-		return
 	}
 	s.rate = rate
 	s.client.mu.Lock()
 	s.client.stats.Target = rate
+	s.explain(&s.client.stats)
 	s.client.mu.Unlock()
 	if f := s.client.cfg.OnTarget; f != nil {
 		f(rate)

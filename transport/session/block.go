@@ -413,4 +413,5 @@ func (s *Sender) giveUp(b *block) {
 	if b.foreign == 0 { // a notice would speak of them, too
 		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})
 	}
+	s.lost(b)
 }

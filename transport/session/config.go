@@ -19,6 +19,7 @@ type Controller interface {
 	PacingRate() congestion.Bitrate
 	Window() int                // bytes that may be in flight
 	Target() congestion.Bitrate // for media, repairs and resends together
+	Budget() congestion.Bitrate // all that may leave, on the mean
 }
 
 // Config is common to both ends. The zero value of a field means its default.

@@ -114,7 +114,7 @@ func (s *Sender) protect(sent time.Duration, b *block) {
 	var ahead int
 	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, b.class)
 	for range ahead {
-		if s.queues[q].push(item{kind: sendRepair, ref: b.id, deadline: b.deadline}) {
+		if s.queues[q].push(item{kind: sendRepair, ref: b.id, frame: noFrame, deadline: b.deadline}) {
 			b.answers++
 		}
 	}

@@ -19,13 +19,15 @@ const (
 	sendRepair
 	sendWindow // a repair over the packets before ref that may still be in time
 	sendAbandon
-	lookAgain // no datagram: see whether the answers to the losses of block ref are overdue
-	shutGroup // no datagram: no more frames came for block ref
+	sendDropped // the same for a picture, ref
+	lookAgain   // no datagram: see whether the answers to the losses of block ref are overdue
+	shutGroup   // no datagram: no more frames came for block ref
 )
 
 // item is one datagram to be. ref is a media sequence number (source, resend) or a block (repair, abandon).
 type item struct {
 	ref      int64
+	frame    int64 // of the media queue: its picture
 	deadline time.Duration
 	at       time.Duration // not before; 0: at once
 	kind     itemKind

@@ -22,6 +22,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	}
 	at := s.since(now)
 	s.watch(at)
+	s.padding = s.padding && at < s.pace
 	if at < s.pace || at < s.breaker.until() {
 		return dst, false
 	}
@@ -44,15 +45,21 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 			if !ok {
 				break
 			}
-			if it.kind != sendAbandon && s.blocked(at, it) {
+			if q == queueMedia && s.skipped(at, it) {
+				continue
+			}
+			if it.kind != sendAbandon && it.kind != sendDropped && s.blocked(at, it) {
 				s.held = true
 				break
 			}
 			s.queues[q].pop()
-			if s.rationed(it) {
-				continue
+			if q == queueMedia && it.frame != noFrame {
+				s.picture(it.frame).items--
 			}
 			if out, ok := s.build(dst, at, it); ok {
+				if q != queueMedia {
+					s.budget.first.add(at, len(out)-len(dst)+ipUDP)
+				}
 				return out, true
 			}
 		}
@@ -62,7 +69,38 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		body := wire.AppendProbe(s.header(dst, at), uint32(s.sentUpTo()))
 		return s.finish(dst, body, at, arq.Control, 0), true
 	}
+	if !s.held {
+		return s.pad(dst, at)
+	}
 	return dst, false
+}
+
+// skipped looks at the media queue's next item: it begins a picture, or belongs to one that was dropped and is passed over.
+func (s *Sender) skipped(now time.Duration, it item) bool {
+	if it.frame == noFrame {
+		return false
+	}
+	p := s.picture(it.frame)
+	if !p.dropped && !p.started {
+		s.choose(now)
+		p.started = !p.dropped
+	}
+	if !p.dropped {
+		return false
+	}
+	s.queues[queueMedia].pop()
+	p.items--
+	switch it.kind {
+	case sendSource:
+		m := s.packet(it.ref)
+		m.sent = true
+		if b := s.block(m.block); b != nil && s.valid(it.ref) {
+			b.unsent--
+		}
+	case sendRepair:
+		s.unqueue(it)
+	}
+	return true
 }
 
 // watch does what time alone brings about.
@@ -81,7 +119,7 @@ func (s *Sender) watch(now time.Duration) {
 // blocked reports whether the inflight cap holds it back. Beyond three intervals and a round trip without feedback,
 // only first sendings go.
 func (s *Sender) blocked(now time.Duration, it item) bool {
-	if s.tracker.BytesInFlight() >= s.cfg.Controller.Window() {
+	if s.tracker.BytesInFlight() >= s.window(now) {
 		return true
 	}
 	return it.kind != sendSource && s.breaker.silent(now, s.tracker.RTT().Smoothed()) && it.round > 0
@@ -108,6 +146,11 @@ func (s *Sender) build(dst []byte, now time.Duration, it item) ([]byte, bool) {
 		return s.buildRepair(dst, now, it)
 	case sendWindow:
 		return s.buildWindow(dst, now, it)
+	}
+	if it.kind == sendDropped {
+		p := s.picture(it.ref)
+		body := wire.AppendAbandon(s.header(dst, now), wire.Abandon{Base: uint32(p.base), Count: uint16(p.count)})
+		return s.finish(dst, body, now, arq.Control, 0), true
 	}
 	b := s.block(it.ref)
 	if b == nil {
@@ -140,7 +183,6 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	out := s.finish(dst, body, now, arq.Source, it.ref)
 	s.stats.SourceBytes += uint64(len(out) - len(dst))
-	s.ration.earn(len(out)-len(dst), s.standing(), max(queueStands, s.cfg.Latency/3))
 	return out, true
 }
 
@@ -274,7 +316,7 @@ func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, re
 	s.tracker.Sent(now, kind, ref, size)
 	s.cfg.Controller.Sent(now, size)
 	s.breaker.sent(now)
-	s.pace = max(s.pace, now-paceBurst) + s.cfg.Controller.PacingRate().Time(size)
+	s.pace = max(s.pace, now-paceBurst) + s.spend(now, size)
 	s.policy.packets.add(now, 1)
 	s.stats.Datagrams++
 	s.stats.BytesSent += uint64(len(packet) - at)

@@ -39,14 +39,23 @@ type Sender struct {
 	group     group
 	touched   []int64 // blocks that a report said something about
 
-	queues  [queues]queue
-	later   later
-	pace    time.Duration // when the pacer lets the next packet go
-	held    bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
-	probing prober
-	breaker breaker
-	ration  ration
-	hole    blackHole
+	queues    [queues]queue
+	later     later
+	pace      time.Duration // when the pacer lets the next packet go
+	held      bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
+	probing   prober
+	breaker   breaker
+	budget    budget
+	view      view // nil: the controller does not tell
+	advice    congestion.Advice
+	advised   bool
+	crowdedAt time.Duration // a queue stood; 0: never
+	padding   bool          // the last packet only explored the path
+
+	pictures [pictureRing]picture
+	broken   [256 / 8]byte // tracks whose pictures wait for a key frame
+	heard    time.Duration // last report
+	hole     blackHole
 
 	source  wire.Source
 	symbol  []byte
@@ -77,7 +86,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	}
 	s := &Sender{cfg: cfg, mtu: cfg.MTU, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
-	s.ration.credit = rationStart
+	s.view, _ = cfg.Controller.(view)
 	for i, size := range [queues]int{queueAudio: 512, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
 		s.queues[i].items = make([]item, size)
 	}
@@ -94,14 +103,7 @@ func (s *Sender) Stats() transport.Stats {
 	return st
 }
 
-// Target is what the encoder may make, all tracks together, headers and repairs already taken off.
-func (s *Sender) Target() congestion.Bitrate {
-	share := s.policy.overhead()
-	return congestion.Bitrate(float64(s.cfg.Controller.Target()) / (1 + share) * float64(s.cfg.dataBytes()) / float64(s.cfg.MTU+ipUDP))
-}
-
-// KeyframeWanted reports, once, that a frame others refer to was given up here, so that the encoder
-// should make a key frame.
+// KeyframeWanted reports, once, that a frame others refer to was given up here, so that the encoder should make a key frame.
 func (s *Sender) KeyframeWanted() bool {
 	w := s.wantKey
 	s.wantKey = false
@@ -140,21 +142,31 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 	if k > len(s.media)/2 {
 		return transport.ErrFrameTooBig
 	}
+	class := classOf(f)
+	s.budget.need.add(at, k*(packetExtra+wire.SourceHeaderSize+ipUDP)+total)
+	if s.refused(f, class) {
+		return transport.ErrQueueFull
+	}
 	if s.room() < k {
+		s.stats.FramesDropped[class]++
 		if !f.Flags.Has(transport.Droppable) {
 			s.wantKey = true
 		}
 		return transport.ErrQueueFull
 	}
-	class := classOf(f)
 	base := s.nextMedia
 	s.policy.media.add(at, k)
 	s.policy.frames.add(at, 1)
 	s.policy.copies = s.policy.media.perSecond(at)*s.cfg.Latency.Seconds() > decoderSymbols-decoderMargin
 	s.policy.refresh(at, s.roundTime(), s.windowSpan(at, capture, k))
 	s.packetize(f, capture, total, k)
+	q := &s.queues[queueMedia]
+	tail := q.tail
 	s.addBlocks(at, capture, base, k, class)
+	s.enlist(f, capture, base, k, total, class, q, tail)
+	s.mended(f)
 	s.frames++
+	s.choose(at)
 	s.held = false
 	s.stats.FramesSent++
 	return nil
@@ -163,6 +175,9 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 // room is how many more packets fit without pushing out what was never sent.
 func (s *Sender) room() int {
 	free := len(s.media) - int(s.nextMedia-s.sentUpTo())
+	if first, end := s.waiting(); end-first >= pictureRing-1 {
+		return 0
+	}
 	return min(free, s.queues[queueMedia].room()/2, s.queues[queueAudio].room()/2)
 }
 
@@ -237,9 +252,16 @@ func (s *Sender) HandleDatagram(now time.Time, b []byte) {
 		return
 	}
 	s.stats.Feedback++
+	if s.breaker.minimum(at) {
+		s.wantKey = true // the path is back, and others refer to what it lost
+	}
 	s.breaker.heard()
 	s.settle(at)
+	s.heard = at
 }
+
+// outageAfter without a report is no loss any more: ours.
+const outageAfter = 250 * time.Millisecond
 
 // settle acts on s.events.
 func (s *Sender) settle(now time.Duration) {
@@ -256,8 +278,11 @@ func (s *Sender) settle(now time.Duration) {
 		s.policy.fate(e.Sequence, e.Sent, e.Outcome == arq.Lost)
 		s.note(e)
 	}
+	silent := now-s.heard > outageAfter
 	for _, lost := range s.tracker.Fates() {
-		s.policy.observe(s.zero.Add(now), now, lost)
+		if !lost || !silent { // what an outage took says nothing about the path it leaves
+			s.policy.observe(s.zero.Add(now), now, lost)
+		}
 	}
 	if len(s.packets) > 0 {
 		s.cfg.Controller.Feedback(now, s.tracker.RTT().Min(), s.packets)
@@ -285,6 +310,12 @@ func (s *Sender) NextTimeout() time.Time {
 	}
 	if due := s.probing.due(); due > 0 {
 		earliest(max(due, s.pace, s.breaker.until()))
+	}
+	if s.padding {
+		earliest(max(1, s.pace, s.breaker.until()))
+	}
+	if s.advised {
+		earliest(s.advice.NextTimeout())
 	}
 	earliest(s.breaker.due(s.tracker.PacketsInFlight() > 0))
 	if at == 0 {

@@ -26,15 +26,17 @@ type world struct {
 	seed     uint64
 	rng      *rand.Rand
 
-	source  source
-	frames  int64
-	refused int
-	got     []gotFrame
-	wire    int // bytes up, IP and UDP included
-	back    int // bytes down
-	buf     []byte
-	onUp    func(b []byte)        // sees each datagram the receiver gets
-	onLoss  func(d time.Duration) // how long after the round trip a loss was known
+	source             source
+	frames             int64
+	refused            int
+	got                []gotFrame
+	sounds, soundsMade int
+	noPlans            bool // as with a shell that has no time
+	wire               int  // bytes up, IP and UDP included
+	back               int  // bytes down
+	buf                []byte
+	onUp               func(b []byte)        // sees each datagram the receiver gets
+	onLoss             func(d time.Duration) // how long after the round trip a loss was known
 }
 
 type gotFrame struct {
@@ -71,12 +73,14 @@ func (d *delivery) Pop() any {
 
 // source makes video frames: key every keyEvery frames of keyRatio times the mean, the others with a spread.
 type source struct {
-	bitrate  congestion.Bitrate
-	fps      int
-	keyEvery int
-	keyRatio float64
-	spread   float64 // relative standard deviation of the others
-	data     []byte
+	bitrate   congestion.Bitrate
+	fps       int
+	keyEvery  int
+	keyRatio  float64
+	spread    float64 // relative standard deviation of the others
+	sound     bool    // 100 bytes with each picture
+	droppable int     // nothing refers to every so many-th; 0: all are referred to
+	data      []byte
 }
 
 func video4M() source {
@@ -269,11 +273,18 @@ func (w *world) write() {
 	if key {
 		f.Flags |= transport.Key
 	}
+	if d := w.source.droppable; !key && d > 0 && w.frames%int64(d) == int64(d)-1 {
+		f.Flags |= transport.Droppable
+	}
 	f.Data[0] = byte(w.frames)
 	if err := w.tx.WriteFrame(w.at(), &f); err != nil {
 		w.refused++
 	}
 	w.frames++
+	if w.source.sound {
+		w.soundsMade++
+		_ = w.tx.WriteFrame(w.at(), &transport.Frame{Codec: transport.AAC, Track: 1, DTS: w.now, PTS: w.now, Data: w.source.data[:100]})
+	}
 	w.drain()
 }
 
@@ -298,7 +309,9 @@ func plan(tx *Sender) {
 
 // drain is the driving rule. Plans are there at once.
 func (w *world) drain() {
-	plan(w.tx)
+	if !w.noPlans {
+		plan(w.tx)
+	}
 	for {
 		b, ok := w.tx.AppendDatagram(w.buf[:0], w.at())
 		if !ok {
@@ -342,6 +355,10 @@ func (w *world) nextFlight() int { flights++; return flights }
 
 // check holds each frame against what was written: in order, not twice, whole.
 func (w *world) check(p *transport.Payload) {
+	if p.Codec.IsAudio() {
+		w.sounds++
+		return
+	}
 	at := p.DTS
 	if n := len(w.got); n > 0 && w.got[n-1].capture >= at {
 		w.t.Fatalf("seed %d: frame of %v after that of %v", w.seed, at, w.got[n-1].capture)

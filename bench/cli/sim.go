@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/netem/profile"
+	"github.com/fairlead-live/fairlead/bench/show"
+	"github.com/fairlead-live/fairlead/bench/sim"
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/fec"
+)
+
+const simHelp = `usage: fairlead bench sim [flags]
+
+Plays a live stream over bad links in virtual time: a minute of media takes a second, needs no privilege, and the same seed is the same
+run. fairlead is the real session; the others are models of libsrt, and of TCP under FLV, with the rules by which encoders adapt. It shows
+what an idea does in seconds; 'fairlead bench run' is the judge.
+
+--encoder: fixed makes its bitrate whatever happens; keys does, and makes a key frame when asked to; adaptive follows the bitrate it is told,
+where the scheme tells one.
+
+STALL is seconds without a new picture in 100 s, players of 1 s and of 0.2 s; SHOWN the pictures that could be decoded; DROPPED the pictures the
+sender gave up, a run: those that nothing refers to, references, key frames, sounds. Flags:
+`
+
+type simFlags struct {
+	profiles, against, encoder, rate, traces string
+	seeds, droppable                         int
+	duration, latency, skip                  time.Duration
+	verbose, list                            bool
+}
+
+func (f *simFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&f.profiles, "profile", "step-6-3-6", "`LIST` of links, or all, or cellular")
+	fs.StringVar(&f.against, "against", "fairlead", "`LIST` of schemes; --list shows them")
+	fs.StringVar(&f.encoder, "encoder", "fixed", "`LIST` of fixed, keys, adaptive")
+	fs.StringVar(&f.rate, "rate", "4M", "`BITRATE` of the pictures, the most the encoder makes; or a share of the link's mean, such as 50%")
+	fs.StringVar(&f.traces, "traces", "", "`DIR` of recorded traces, instead of the built-in ones")
+	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
+	fs.IntVar(&f.droppable, "droppable", 0, "nothing refers to every `N`th picture; 0: all are referred to")
+	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each run")
+	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
+	fs.DurationVar(&f.skip, "skip", 5*time.Second, "not scored, at the beginning")
+	fs.BoolVar(&f.verbose, "v", false, "print what happens, run by run")
+	fs.BoolVar(&f.list, "list", false, "list the schemes")
+}
+
+// cellular are the profiles whose capacity is a mobile uplink's.
+const cellular = "lte-driving,lte-verizon,lte-tmobile,umts-driving,5g-driving,bus,train,pantheon-mexico,pantheon-brazil"
+
+func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var f simFlags
+	fs := flag.NewFlagSet("fairlead bench sim", flag.ContinueOnError)
+	f.define(fs)
+	fs.Usage = func() { fmt.Fprint(stderr, simHelp); fs.PrintDefaults() }
+	if _, code, ok := parse(fs, args, 0, stderr); !ok {
+		return code
+	}
+	schemes := show.Schemes(&plans{known: map[fec.Setting]*fec.Plan{}})
+	if f.list {
+		t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+		for _, s := range schemes {
+			fmt.Fprintf(t, "%s\t%s\n", s.Name, s.About)
+		}
+		_ = t.Flush()
+		return exitOK
+	}
+	cells, err := f.cells(schemes)
+	if err != nil {
+		return misuse(stderr, "sim: %v", err)
+	}
+	out := io.Discard
+	workers := runtime.GOMAXPROCS(0)
+	if f.verbose {
+		out, workers = stdout, 1
+	}
+	var rows []show.Row
+	for _, c := range cells {
+		if ctx.Err() != nil {
+			break
+		}
+		runs, err := c.run(f.seeds, workers, out)
+		if err != nil {
+			return fail(stderr, "sim: %v", err)
+		}
+		rows = append(rows, show.Summary(c.profile, &c.sc, runs))
+	}
+	if err := show.WriteTable(stdout, rows); err != nil {
+		return fail(stderr, "sim: %v", err)
+	}
+	for _, r := range rows {
+		if len(r.Faults) > 0 {
+			return exitFail
+		}
+	}
+	return exitOK
+}
+
+type simCell struct {
+	profile string
+	sc      show.Scenario
+}
+
+func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
+	if f.seeds < 1 || f.seeds > 1000 {
+		return nil, fmt.Errorf("--seeds %d is not between 1 and 1000", f.seeds)
+	}
+	if f.duration < time.Second || f.duration > time.Hour || f.skip < 0 || f.skip >= f.duration {
+		return nil, fmt.Errorf("--duration %v with --skip %v: want 1s to 1h, and more than is skipped", f.duration, f.skip)
+	}
+	if f.latency < 10*time.Millisecond || f.latency > 30*time.Second {
+		return nil, fmt.Errorf("--latency %v is not between 10ms and 30s", f.latency)
+	}
+	chosen, err := show.Choose(schemes, list(f.against))
+	if err != nil {
+		return nil, err
+	}
+	links := f.profiles
+	switch links {
+	case "all":
+		links = strings.Join(profile.Names(), ",")
+	case "cellular":
+		links = cellular
+	}
+	for _, name := range list(links) {
+		l, err := profile.Load(name, f.traces)
+		if err != nil {
+			return nil, err
+		}
+		for _, kind := range list(f.encoder) {
+			k, ok := show.ParseKind(kind)
+			if !ok {
+				return nil, fmt.Errorf("--encoder %q is not fixed, keys or adaptive", kind)
+			}
+			for _, s := range chosen {
+				c := simCell{l.Name, show.Scenario{
+					Scheme: s, Path: sim.Path{Up: l.Up, Down: l.Down}, Latency: f.latency, For: f.duration, Skip: f.skip,
+					Encoder: show.Encoder{Kind: k, Droppable: f.droppable},
+				}}
+				if f.skip == 0 {
+					c.sc.Skip = -1
+				}
+				if c.sc.Encoder.Rate, err = f.bitrate(&l); err != nil {
+					return nil, err
+				}
+				cells = append(cells, c)
+			}
+		}
+	}
+	return cells, nil
+}
+
+func (f *simFlags) bitrate(l *profile.Profile) (congestion.Bitrate, error) {
+	if strings.HasSuffix(f.rate, "%") {
+		part, err := share(f.rate)
+		if err != nil {
+			return 0, err
+		}
+		mean := l.Up.Rate
+		if l.Up.Trace != nil {
+			mean = l.Up.Trace.Mean()
+		}
+		if mean <= 0 {
+			return 0, fmt.Errorf("--rate %s: %s has no bottleneck to take a share of", f.rate, l.Name)
+		}
+		return congestion.Bitrate(part * float64(mean)), nil
+	}
+	r, err := parseRate(f.rate)
+	return congestion.Bitrate(r), err
+}
+
+// run plays the seeds, so many at a time.
+func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) {
+	runs, errs := make([]show.Result, seeds), make([]error, seeds)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, workers)
+	for i := range seeds {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			sc := c.sc
+			if out != io.Discard {
+				sc.Trace = func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+			}
+			runs[i], errs[i] = show.Run(sc, uint64(i+1))
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return runs, nil
+}
+
+// plans are shared by all runs: each takes 10 to 100 ms.
+type plans struct {
+	mu    sync.Mutex // guards known
+	known map[fec.Setting]*fec.Plan
+}
+
+// Plan computes what is not known yet.
+func (p *plans) Plan(s fec.Setting) *fec.Plan {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known[s] == nil {
+		p.known[s] = fec.NewPlan(s)
+	}
+	return p.known[s]
+}

@@ -1,0 +1,121 @@
+package show
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/netem"
+	"github.com/fairlead-live/fairlead/bench/sim"
+	"github.com/fairlead-live/fairlead/congestion"
+)
+
+func play(t *testing.T, words, scheme string, e Encoder, d time.Duration, seed uint64) Result {
+	t.Helper()
+	up, down, err := netem.ParsePath(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes, err := Choose(Schemes(nil), []string{scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(Scenario{Scheme: schemes[0], Path: sim.Path{Up: up, Down: down}, Encoder: e, For: d}, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Faults {
+		t.Errorf("%s, %s, %s, seed %d: %s", words, scheme, e.Kind, seed, f)
+	}
+	return r
+}
+
+const step = "delay 30ms up rate 6mbit limit 500ms at 10s rate 3mbit at 20s rate 6mbit"
+
+// The link falls below the stream and comes back. An encoder that follows hardly shows it; one that cannot loses the ends of
+// its groups of pictures, and never the sound.
+func TestStep(t *testing.T) {
+	for _, c := range []struct {
+		kind  Kind
+		stall float64 // s per 100 s
+		shown float64 // Mbit/s
+	}{{Adaptive, 5, 3.2}, {Keys, 30, 2.9}, {Fixed, 40, 2.4}} {
+		r := play(t, step, "fairlead", Encoder{Kind: c.kind}, 30*time.Second, 1)
+		p := &r.Score.Players[1]
+		t.Logf("%s: %.1f s per 100 s, %.2f Mbit/s shown, dropped %+v", c.kind, p.StallSecondsPer100(), r.Shown/1e6, r.Drops)
+		if got := p.StallSecondsPer100(); got > c.stall {
+			t.Errorf("%s: stalls %.1f s per 100 s, want at most %.1f", c.kind, got, c.stall)
+		}
+		if r.Shown < c.shown*1e6 {
+			t.Errorf("%s: %.2f Mbit/s shown, want %.2f", c.kind, r.Shown/1e6, c.shown)
+		}
+		if r.Sound < 0.97 {
+			t.Errorf("%s: %.1f %% of the sound arrived", c.kind, 100*r.Sound)
+		}
+	}
+}
+
+// The same seed is the same run.
+func TestSameSeed(t *testing.T) {
+	const words = "delay 20ms 5ms up rate 3mbit limit 300ms loss 2%"
+	a := play(t, words, "fairlead", Encoder{Kind: Adaptive}, 8*time.Second, 7)
+	b := play(t, words, "fairlead", Encoder{Kind: Adaptive}, 8*time.Second, 7)
+	if a.Wire != b.Wire || a.Shown != b.Shown || a.Score.LatencyP99 != b.Score.LatencyP99 {
+		t.Errorf("two runs of a seed: %v and %v", a, b)
+	}
+}
+
+// A link that is gone for 2 s: the first picture that can be decoded was made 400 ms after its return at the latest, and 2 s after
+// it the encoder is told 80 % of before.
+func TestOutage(t *testing.T) {
+	const gone, back = 10 * time.Second, 12 * time.Second
+	late := time.Duration(0)
+	for seed := range uint64(4) {
+		r := play(t, "delay 30ms up rate 6mbit limit 250ms at 10s outage 2s", "fairlead", Encoder{Kind: Adaptive, Rate: 8_000_000}, 20*time.Second, seed)
+		first := time.Duration(0)
+		for _, p := range r.Pictures {
+			if p.Capture > gone && p.Key && first == 0 {
+				first = p.Capture
+			}
+		}
+		before, after, at := congestion.Bitrate(0), congestion.Bitrate(0), time.Duration(0)
+		for _, tell := range r.Tells {
+			if tell.At < gone-time.Second {
+				before = tell.Rate
+			}
+			if tell.At > back && at == 0 && tell.Rate >= before*8/10 {
+				at, after = tell.At, tell.Rate
+			}
+		}
+		t.Logf("seed %d: first key frame shown of %v after the return; %d kbit/s before, %d %v after", seed, first-back, before/1000, after/1000, at-back)
+		if first == 0 || first > back+400*time.Millisecond { // 300 ms, and the 100 ms that the encoder takes to make a key frame
+			t.Errorf("seed %d: the first picture shown is of %v, want 400 ms after the return at most", seed, first-back)
+		}
+		if at == 0 || at > back+2500*time.Millisecond {
+			t.Errorf("seed %d: 80 %% of %d kbit/s are told %v after the return, want 2.5 s", seed, before/1000, at-back)
+		}
+		late += (at - back) / 4
+	}
+	if late > 2*time.Second {
+		t.Errorf("80 %% of the rate are told %v after the return on the mean, want 2 s", late)
+	}
+}
+
+// The rate falls: the encoder knows a round trip and 100 ms after the queue began to grow, which is when more is sent than the link
+// carries, so at once.
+func TestTargetReachesTheEncoder(t *testing.T) {
+	for seed := range uint64(3) {
+		r := play(t, "delay 30ms up rate 8mbit limit 500ms at 10s rate 2mbit", "fairlead", Encoder{Kind: Adaptive, Rate: 12_000_000}, 14*time.Second, seed)
+		before, at := congestion.Bitrate(0), time.Duration(0)
+		for _, tell := range r.Tells {
+			if tell.At <= 10*time.Second {
+				before = tell.Rate
+			} else if tell.Rate < before && at == 0 {
+				at = tell.At - 10*time.Second
+			}
+		}
+		t.Logf("seed %d: told %v after the drop", seed, at)
+		if at == 0 || at > 170*time.Millisecond { // the round trip, 100 ms, and the 10 ms grain of the model
+			t.Errorf("seed %d: the encoder is told %v after the drop, want 160 ms", seed, at)
+		}
+	}
+}

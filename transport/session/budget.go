@@ -1,0 +1,212 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/fec"
+)
+
+// budget is the one account from which everything is paid that leaves: media, repairs, resends, notices, probes, padding. The
+// controller grants a rate; the account earns at that rate and holds burst of it at most. While it is in credit packets
+// leave at the controller's pacing rate, which is above the rate granted, so that a key frame is quick; then at the rate itself.
+//
+//	bytes in any second ≤ granted · 1 s + granted · burst
+//
+// Loss does not raise the sum: what answers it goes first, and media that does not fit any more is dropped by frames (pictures.go).
+type budget struct {
+	credit float64 // bytes; below 0: more than was earned
+	at     time.Duration
+	rate   congestion.Bitrate
+	need   rate  // bytes of media taken in, headers included
+	first  meter // bytes sent before media: sound, notices, answers to losses
+}
+
+const (
+	// budgetBurst: ours. A key frame of four times the mean at 30 frames/s leaves at 1.25 of the rate within it.
+	budgetBurst = 250 * time.Millisecond
+	// While no queue shows, a stream may have what it takes and half as much again for repairs, whatever the controller makes of
+	// losses: it takes some seconds to tell random ones from its own. Ours: 10 % of random loss costs no frame so, and a
+	// start at 1 Mbit/s does not cost the first key frame. 50 ms are above a radio link's noise.
+	doubtNum, doubtDen = 3, 2
+	doubtQueue         = 50 * time.Millisecond
+	doubtAgain         = 300 * time.Millisecond // after a queue
+	doubtStands        = 100 * time.Millisecond // of queue that the window has room for, as congestion.Fixed
+	// shareMost is what repairs and resends may take of what media takes, in the encoder's target: above it a lower bitrate buys
+	// more. Ours, as congestion.Split.
+	shareMost = 0.5
+	// backlogFree is what may wait for the pacer without being taken off the target, and drainIn is when the rest is to be gone.
+	backlogFree = 80 * time.Millisecond
+	drainIn     = 500 * time.Millisecond
+	// padMost bounds the rate up to which padding explores the path at the start: ours.
+	padMost = 10 * congestion.Mbps
+)
+
+// view is what a controller may know beside its rates; one that does not is believed as it is.
+type view interface {
+	Queue() time.Duration // at the bottleneck
+	Capacity() congestion.Bitrate
+	Reason() congestion.Reason
+	Padding() bool // the path is being explored: fill up
+}
+
+// doubt is the rate that the stream may have whatever the controller says, for as long as no queue shows: what it takes, and half as
+// much again for repairs where packets are lost or the path is new. 0: the controller alone decides.
+func (s *Sender) doubt(now time.Duration) congestion.Bitrate {
+	if s.view == nil {
+		return 0
+	}
+	if s.view.Queue() > doubtQueue {
+		s.crowdedAt = now
+	}
+	if s.crowdedAt > 0 && now-s.crowdedAt < doubtAgain || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
+		return 0
+	}
+	need := s.needed(now)
+	if s.view.Reason() == congestion.Startup || s.policy.lossy(now) {
+		return need * doubtNum / doubtDen
+	}
+	return need
+}
+
+// needed is what the stream takes, headers included.
+func (s *Sender) needed(now time.Duration) congestion.Bitrate {
+	return min(s.cfg.MaxBitrate, congestion.Bitrate(8*s.budget.need.perSecond(now)))
+}
+
+// granted is the rate of the budget now.
+func (s *Sender) granted(now time.Duration) congestion.Bitrate {
+	return max(s.cfg.Controller.Budget(), s.doubt(now))
+}
+
+// window is how many bytes may be in flight.
+func (s *Sender) window(now time.Duration) int {
+	w := s.cfg.Controller.Window()
+	if d := s.doubt(now); d > 0 && s.tracker.RTT().Known() {
+		w = max(w, d.Bytes(s.tracker.RTT().Min()+doubtStands))
+	}
+	return w
+}
+
+// spend pays for a packet and says how long the pacer waits after it.
+func (s *Sender) spend(now time.Duration, size int) time.Duration {
+	b := &s.budget
+	b.earn(now, s.granted(now))
+	b.credit -= float64(size)
+	if b.credit < 0 {
+		return b.rate.Time(size)
+	}
+	return max(s.cfg.Controller.PacingRate(), b.rate).Time(size)
+}
+
+// earn brings the account up to date.
+func (b *budget) earn(now time.Duration, rate congestion.Bitrate) {
+	if b.at == 0 {
+		b.credit = float64(rate.Bytes(budgetBurst))
+	}
+	b.credit = min(b.credit+float64(b.rate.Bytes(max(0, now-b.at))), float64(rate.Bytes(budgetBurst)))
+	b.at, b.rate = max(1, now), rate
+}
+
+// forecast is when bytes of pictures will have arrived, but for the way: no sooner than the budget lets them go, and no
+// sooner than the link gets to them behind what stands in its queue. While the controller empties that queue the first is
+// the later one, and else the second.
+type forecast struct {
+	from, queue time.Duration
+	leave, link congestion.Bitrate
+}
+
+func (s *Sender) forecast(now time.Duration) forecast {
+	f := forecast{from: max(now, s.pace), leave: s.granted(now)}
+	first := s.budget.first.rate(now) // what goes before pictures
+	f.link = f.leave
+	if s.view != nil {
+		f.queue = s.view.Queue()
+		f.link = max(f.leave, s.view.Capacity())
+	} else {
+		f.queue = s.late() - time.Millisecond
+	}
+	f.leave, f.link = max(f.leave/4, f.leave-first), max(f.link/4, f.link-first)
+	return f
+}
+
+// arrival of the last of n bytes.
+func (f *forecast) arrival(n int) time.Duration {
+	return f.from + max(f.leave.Time(n), f.queue+f.link.Time(n))
+}
+
+// Target is what the encoder may make, all tracks together: headers, repairs and what waits already taken off.
+func (s *Sender) Target() congestion.Bitrate {
+	total := s.cfg.Controller.Target()
+	d := congestion.Demand{FEC: min(shareMost, s.policy.overhead()), Drain: drainIn}
+	if waits := s.backlog(); s.view == nil || s.view.Reason() != congestion.Outage { // else it is stale before it can be sent
+		d.Backlog = max(0, waits-total.Bytes(backlogFree))
+	}
+	media := congestion.Split(total, d, 0).Video
+	return congestion.Bitrate(float64(media) * float64(s.cfg.dataBytes()) / float64(s.cfg.MTU+ipUDP))
+}
+
+// Advice is Target as an encoder can follow it: down at once, up at most every 500 ms, repeated every 200 ms. Ask after every
+// input and when NextTimeout says; tell the encoder when told is true.
+func (s *Sender) Advice(now time.Time) (rate congestion.Bitrate, why congestion.Reason, told bool) {
+	s.advised = true
+	rate, told = s.advice.Update(s.since(now), s.Target())
+	if s.view != nil {
+		why = s.view.Reason()
+	}
+	return rate, why, told
+}
+
+// pad makes a packet that only explores the path: a repair over what may still be in time, as it may be of use.
+func (s *Sender) pad(dst []byte, now time.Duration) ([]byte, bool) {
+	s.padding = false
+	if s.view == nil || !s.view.Padding() || s.policy.off || s.nextMedia == 0 || s.granted(now) > padMost ||
+		s.tracker.BytesInFlight() >= s.window(now) || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
+		return dst, false
+	}
+	dst, s.padding = s.buildWindow(dst, now, item{kind: sendWindow, ref: s.sentUpTo(), deadline: now + s.cfg.Latency})
+	return dst, s.padding
+}
+
+// backlog is how many bytes of pictures wait.
+func (s *Sender) backlog() (n int) {
+	first, end := s.waiting()
+	for i := first; i < end; i++ {
+		if p := s.picture(i); !p.dropped {
+			n += p.bytes()
+		}
+	}
+	return n
+}
+
+// classes that count as media for the pictures' dropping.
+func refersOn(c fec.Class) bool { return c == fec.Reference || c == fec.Key }
+
+// meter is bytes a second over the last half second, in slots of 100 ms.
+type meter struct {
+	slots [5]int
+	slot  int64
+}
+
+const meterSlot = 100 * time.Millisecond
+
+func (m *meter) add(now time.Duration, n int) {
+	m.move(now)
+	m.slots[m.slot%int64(len(m.slots))] += n
+}
+
+func (m *meter) move(now time.Duration) {
+	for n := int64(now / meterSlot); m.slot < n; {
+		m.slot = max(m.slot+1, n-int64(len(m.slots)))
+		m.slots[m.slot%int64(len(m.slots))] = 0
+	}
+}
+
+func (m *meter) rate(now time.Duration) congestion.Bitrate {
+	m.move(now)
+	sum := 0
+	for _, n := range m.slots {
+		sum += n
+	}
+	return congestion.Bitrate(float64(sum*8) / (time.Duration(len(m.slots)) * meterSlot).Seconds())
+}
