@@ -1,7 +1,13 @@
-// Package httpflv serves streams to players as FLV over HTTP: GET /APP/KEY.flv.
+// Package httpflv serves streams to players over HTTP.
 //
-// A player gets the file header, onMetaData, the sequence headers, the newest key frame and what follows, each tag flushed
-// at once. One that does not read loses whole GOPs (its subscriber's queue) and is cut after Config.WriteTimeout.
+//	GET /APP/KEY.flv            FLV
+//	GET /APP/KEY.flv, upgraded  FLV in WebSocket messages, a tag each
+//	GET /APP/KEY.ts             MPEG-TS
+//
+// A player gets the newest key frame and what follows, each frame flushed at once; before it, in FLV the file header, onMetaData and the
+// sequence headers, in MPEG-TS the tables. ?start=next begins with the next key frame instead: nothing old, and a wait of up to a group of
+// pictures. A stream that is not there is 404 at once, or with ?wait=5s (at most 30 s) if nobody publishes it by then.
+// A player that does not read loses whole groups of pictures (its subscriber's queue) and is cut after Config.WriteTimeout.
 //
 // What it leaves to others: the listener and its TLS, who may watch (Config.Authorize), time (hub).
 package httpflv
@@ -12,10 +18,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
@@ -23,7 +29,7 @@ import (
 // Request is what a player asks for.
 type Request struct {
 	Name   string // "app/key"
-	Suffix string // ".flv": what the path has behind the name
+	Suffix string // ".flv" or ".ts": what the path has behind the name
 	Peer   string
 	Query  string // raw
 	Bearer string // of the Authorization header
@@ -44,7 +50,7 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// Handler serves GET /APP/KEY.flv.
+// Handler serves GET /APP/KEY.flv and .ts.
 type Handler struct {
 	cfg   Config
 	slots chan struct{}
@@ -64,10 +70,41 @@ func New(cfg Config) *Handler {
 	return &Handler{cfg: cfg, slots: make(chan struct{}, cfg.MaxPlayers)}
 }
 
-// Name returns the stream a path asks for; false when the path is not one of ours.
-func Name(path string) (string, bool) {
-	name, ok := strings.CutSuffix(strings.TrimPrefix(path, "/"), ".flv")
-	return name, ok && strings.Contains(name, "/") && !strings.HasSuffix(name, "/")
+// Name returns the stream a path asks for and its suffix; false when the path is not one of ours.
+func Name(path string) (name, suffix string, ok bool) {
+	path = strings.TrimPrefix(path, "/")
+	for _, suffix := range [...]string{".flv", ".ts"} {
+		if name, ok := strings.CutSuffix(path, suffix); ok {
+			return name, suffix, strings.Contains(name, "/") && !strings.HasSuffix(name, "/")
+		}
+	}
+	return "", "", false
+}
+
+// maxWait bounds ?wait=, which holds a player's slot.
+const maxWait = 30 * time.Second
+
+// options are what a player's query asks for.
+type options struct {
+	wait time.Duration
+	next bool // begin with the next key frame
+}
+
+func parseOptions(q url.Values) (o options, err error) {
+	if v := q.Get("wait"); v != "" {
+		o.wait, err = time.ParseDuration(v)
+		if err != nil || o.wait < 0 || o.wait > maxWait {
+			return o, fmt.Errorf("wait=%s is no time of 0s to %v, such as 5s", v, maxWait)
+		}
+	}
+	switch v := q.Get("start"); v {
+	case "", "last":
+	case "next":
+		o.next = true
+	default:
+		return o, fmt.Errorf("start=%s is neither last nor next", v)
+	}
+	return o, nil
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodOptions:
 		head.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-		head.Set("Access-Control-Allow-Headers", "Range")
+		head.Set("Access-Control-Allow-Headers", "Range, Authorization")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	case http.MethodGet, http.MethodHead:
@@ -87,17 +124,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET", http.StatusMethodNotAllowed)
 		return
 	}
-	name, ok := Name(r.URL.Path)
+	name, suffix, ok := Name(r.URL.Path)
 	if !ok {
-		http.Error(w, "not found; streams are at /APP/KEY.flv", http.StatusNotFound)
+		http.Error(w, "not found; streams are at /APP/KEY.flv and /APP/KEY.ts", http.StatusNotFound)
 		return
 	}
 	if h.cfg.Authorize != nil {
-		if err := h.cfg.Authorize(r.Context(), Request{name, ".flv", r.RemoteAddr, r.URL.RawQuery, bearer(r)}); err != nil {
+		if err := h.cfg.Authorize(r.Context(), Request{name, suffix, r.RemoteAddr, r.URL.RawQuery, bearer(r)}); err != nil {
 			h.cfg.Logger.Warn("player refused", "stream", name, "peer", r.RemoteAddr, "err", err)
 			http.Error(w, "forbidden", http.StatusForbidden)
 			return
 		}
+	}
+	o, err := parseOptions(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	select {
 	case h.slots <- struct{}{}:
@@ -106,9 +148,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many players", http.StatusServiceUnavailable)
 		return
 	}
-	sub, err := h.cfg.Hub.Subscribe(name, hub.SubscriberInfo{Protocol: "http-flv", Peer: r.RemoteAddr})
+	h.play(w, r, name, suffix, o)
+}
+
+// play subscribes and answers.
+func (h *Handler) play(w http.ResponseWriter, r *http.Request, name, suffix string, o options) {
+	upgrade := suffix == ".flv" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	protocol := "http-" + suffix[1:]
+	if upgrade {
+		protocol = "ws-flv"
+	}
+	sub, err := h.cfg.Hub.Subscribe(name, hub.SubscriberInfo{Protocol: protocol, Peer: r.RemoteAddr, Wait: o.wait > 0, NoCache: o.next})
 	if errors.Is(err, hub.ErrNoStream) {
-		http.Error(w, "no such stream now", http.StatusNotFound)
+		http.Error(w, "no such stream now; ?wait=5s waits for it", http.StatusNotFound)
 		return
 	}
 	if err != nil {
@@ -116,38 +168,56 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer sub.Close()
-	head.Set("Content-Type", "video/x-flv")
-	head.Set("X-Accel-Buffering", "no") // nginx in front: do not collect
-	if r.Method == http.MethodHead {
-		return
+	var first *media.Frame
+	if o.wait > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), o.wait)
+		first, err = sub.Read(ctx)
+		cancel()
+		if err != nil {
+			http.Error(w, fmt.Sprintf("nobody published this stream within %v", o.wait), http.StatusNotFound)
+			return
+		}
 	}
-	p := &player{sub: sub, w: w, ctl: http.NewResponseController(w), timeout: h.cfg.WriteTimeout}
-	h.cfg.Logger.Info("player opened", "stream", name, "peer", r.RemoteAddr)
-	err = p.run(r.Context())
+	var out carrier
+	if upgrade {
+		if out, err = acceptSocket(w, r, h.cfg.WriteTimeout); err != nil {
+			return // answered
+		}
+	} else {
+		w.Header().Set("Content-Type", map[string]string{".flv": "video/x-flv", ".ts": "video/mp2t"}[suffix])
+		w.Header().Set("X-Accel-Buffering", "no") // nginx in front: do not collect
+		if r.Method == http.MethodHead {
+			return
+		}
+		out = &response{w: w, ctl: http.NewResponseController(w), timeout: h.cfg.WriteTimeout, ctx: r.Context()}
+	}
+	var p player = &flvPlayer{sub: sub, out: out}
+	if suffix == ".ts" {
+		p = &tsPlayer{sub: sub, out: out}
+	}
+	h.cfg.Logger.Info("player opened", "stream", name, "peer", r.RemoteAddr, "protocol", protocol)
+	err = run(out, sub, p, first)
 	c := sub.Stats().Counts
-	h.cfg.Logger.Info("player closed", "stream", name, "peer", r.RemoteAddr, "frames", c.Delivered, "dropped", c.Dropped, "err", err)
+	h.cfg.Logger.Info("player closed", "stream", name, "peer", r.RemoteAddr, "protocol", protocol, "frames", c.Delivered, "dropped", c.Dropped, "err", err)
 }
 
-// player writes one response. It is owned by the request's goroutine.
-type player struct {
-	sub     *hub.Subscriber
-	w       http.ResponseWriter
-	ctl     *http.ResponseController
-	timeout time.Duration
-	opened  bool
-	configs [2]*media.Config // sent: video, audio
-	buf     []byte
+// player puts frames into a container and sends them. It is owned by the request's goroutine.
+type player interface {
+	write(f *media.Frame) error
 }
 
-func (p *player) run(ctx context.Context) error {
-	// A request's own write deadline would be the whole server's; each tag gets a fresh one.
-	if err := p.deadline(); err != nil {
+func run(out carrier, sub *hub.Subscriber, p player, first *media.Frame) (err error) {
+	defer func() { out.close(err) }()
+	if err := out.open(); err != nil {
 		return err
 	}
-	p.w.WriteHeader(http.StatusOK)
-	_ = p.ctl.Flush() // the player knows that the stream exists, even before its first frame
+	if first != nil {
+		if err := p.write(first); err != nil {
+			return err
+		}
+	}
 	for {
-		f, err := p.sub.Read(ctx)
+		f, err := sub.Read(out.context())
 		if err != nil {
 			return err
 		}
@@ -155,78 +225,4 @@ func (p *player) run(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (p *player) deadline() error {
-	if err := p.ctl.SetWriteDeadline(time.Now().Add(p.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("httpflv: %w", err)
-	}
-	return nil
-}
-
-func (p *player) write(f *media.Frame) error {
-	if flv.TypeOf(f.Codec) == flv.TagAudio && f.Track > 1 || f.Codec.IsVideo() && f.Track != 0 {
-		return nil // FLV has one track of each kind
-	}
-	ms := uint32(flv.Milliseconds(f.DTS))
-	b := p.buf[:0]
-	if !p.opened {
-		p.opened = true
-		b = p.open(b, ms)
-	}
-	b = p.config(b, f.Config, ms)
-	headAt := len(b)
-	b = append(b, make([]byte, flv.TagHeaderSize)...)
-	b, err := flv.AppendFrameHeader(b, f)
-	if err != nil {
-		return nil // a codec FLV has no form for: its track is left out
-	}
-	size := len(b) - headAt - flv.TagHeaderSize + len(f.Payload)
-	flv.AppendTagHeader(b[:headAt], flv.TypeOf(f.Codec), size, ms)
-	head := len(b)
-	b = flv.AppendTagTrailer(b, size)
-	p.buf = b
-	if err := p.deadline(); err != nil {
-		return err
-	}
-	for _, part := range [...][]byte{b[:head], f.Payload, b[head:]} {
-		if _, err := p.w.Write(part); err != nil {
-			return err
-		}
-	}
-	return p.ctl.Flush()
-}
-
-// open appends the file header, onMetaData and every sequence header known.
-func (p *player) open(b []byte, ms uint32) []byte {
-	tracks := p.sub.Tracks()
-	var video, audio bool
-	for _, c := range tracks {
-		video = video || c.Codec.IsVideo()
-		audio = audio || c.Codec.IsAudio()
-	}
-	b = flv.AppendFileHeader(b, video, audio)
-	// Metadata stands at time 0: ffmpeg takes any later script tag for a subtitle track.
-	b = flv.AppendTag(b, flv.TagScript, 0, flv.AppendMetadata(nil, tracks...))
-	for _, c := range tracks {
-		b = p.config(b, c, ms)
-	}
-	return b
-}
-
-// config appends a sequence header unless it is the one sent last.
-func (p *player) config(b []byte, c *media.Config, ms uint32) []byte {
-	kind := 0
-	if c.Codec.IsAudio() {
-		kind = 1
-	}
-	if p.configs[kind] == c || !flv.HasConfig(c.Codec) {
-		return b
-	}
-	p.configs[kind] = c
-	body, err := flv.AppendConfig(nil, c)
-	if err != nil {
-		return b
-	}
-	return flv.AppendTag(b, flv.TypeOf(c.Codec), ms, body)
 }

@@ -164,6 +164,17 @@ func (m *Muxer) find(f *media.Frame) int {
 	return -1
 }
 
+// TracksOfConfigs makes the list for NewMuxer of a stream's configurations, by track index.
+func TracksOfConfigs(configs []*media.Config) []Track {
+	var out []Track
+	for i, c := range configs {
+		if c != nil {
+			out = append(out, Track{Index: uint8(i), Codec: c.Codec, Config: c})
+		}
+	}
+	return out
+}
+
 // TracksOf makes the list for NewMuxer of the tracks of frames seen so far, first frame first.
 func TracksOf(frames ...*media.Frame) []Track {
 	var out []Track

@@ -76,7 +76,7 @@ func (s *srtOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 			return err
 		}
 		if mux == nil {
-			if mux, err = mpegts.NewMuxer(tracks(sub.Tracks())); err != nil {
+			if mux, err = mpegts.NewMuxer(mpegts.TracksOfConfigs(sub.Tracks())); err != nil {
 				return err
 			}
 		}
@@ -110,15 +110,6 @@ func (c *cut) admit(f *media.Frame, backlog, latency time.Duration) bool {
 		c.on = backlog > latency/4
 	}
 	return !c.on
-}
-
-// tracks lists configurations as the hub numbers them.
-func tracks(configs []*media.Config) []mpegts.Track {
-	var out []mpegts.Track
-	for i, c := range configs {
-		out = append(out, mpegts.Track{Index: uint8(i), Codec: c.Codec, Config: c})
-	}
-	return out
 }
 
 // srtPayload is 7 transport packets: libsrt's live payload size.

@@ -59,7 +59,8 @@ func (r *Relay) Addresses() (all []api.Address) {
 		}
 		r.publishing(&cfg, name, add)
 		if r.http != nil {
-			add("watch", "HTTP-FLV", "", "%s", r.FLVURL(name))
+			add("watch", "HTTP-FLV", "in WebSocket messages under ws://", "%s", r.FLVURL(name))
+			add("watch", "HTTP-TS", "", "%s", strings.TrimSuffix(r.FLVURL(name), "flv")+"ts")
 		}
 		if r.rtmp != nil {
 			add("watch", "RTMP", "", "rtmp://%s/%s", hostPort(r.rtmp.Addr(), "1935"), name)
