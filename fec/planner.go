@@ -33,6 +33,11 @@ func NewPlanner() *Planner {
 	return &Planner{plans: []*Plan{NewPlan(Setting{Loss: 0.02})}}
 }
 
+// NewPlannerWith starts with plans that were made before, at least one, and computes none.
+func NewPlannerWith(plans ...*Plan) *Planner {
+	return &Planner{plans: slices.Clone(plans[:min(len(plans), plansKept)])}
+}
+
 // Use returns the plan whose setting is nearest. When that is not near, for long enough or by far, Wanted asks for a
 // better one.
 func (p *Planner) Use(s Setting) *Plan {
