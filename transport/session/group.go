@@ -47,13 +47,16 @@ func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int
 	if s.policy.off || s.policy.copies || c != fec.Reference || s.group.gap == 0 || s.group.gap > mostGap {
 		return 1
 	}
-	left := capture + s.cfg.Latency - s.late() - now - time.Duration(k)*s.perPacket() - s.lastWire()
+	answers := s.policy.loss.Estimate().Loss
+	if s.policy.bursty() {
+		answers *= 2
+	}
 	rounds := func(frames int) int {
 		more := time.Duration(frames-1) * s.group.gap
 		if frames > 1 {
-			more += groupMargin + time.Duration(float64(frames*k)*s.policy.loss.Estimate().Loss)*s.perPacket()
+			more += groupMargin + time.Duration(float64(frames*k)*answers)*s.perPacket()
 		}
-		return max(0, int((left-more)/s.roundTime()))
+		return s.further(now+more, capture, k)
 	}
 	if rounds(1) > groupRounds {
 		return 1
@@ -62,7 +65,13 @@ func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int
 }
 
 // groupRounds is up to how many further rounds longer blocks are worth it: ours, from the grid.
-const groupRounds = 1
+const groupRounds = 2
+
+// further is how many rounds follow the first sending of a frame of k packets written now.
+func (s *Sender) further(now, capture time.Duration, k int) int {
+	left := capture + s.cfg.Latency - s.late() - now - time.Duration(k)*s.perPacket() - s.lastWire()
+	return max(0, int(left/s.roundTime()))
+}
 
 // join takes the k packets of a frame into the open block, if there is one and they fit.
 func (s *Sender) join(now, capture time.Duration, base int64, k int, c fec.Class) bool {
