@@ -42,7 +42,8 @@ func (g *group) saw(capture time.Duration) {
 	}
 }
 
-// groupFrames is how many frames of k packets make a block that begins now.
+// groupFrames is how many frames of k packets make a block that begins now. With two further rounds only where much is
+// lost: 20 % at 60/200 costs 30.3 instead of 31.3 % then; less loss gains nothing.
 func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int {
 	if s.policy.off || s.policy.copies || c != fec.Reference || s.group.gap == 0 || s.group.gap > mostGap {
 		return 1
@@ -58,14 +59,11 @@ func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int
 		}
 		return s.further(now+more, capture, k)
 	}
-	if rounds(1) > groupRounds {
+	if n := rounds(1); n > 2 || n == 2 && s.policy.loss.Estimate().Loss < dearLoss {
 		return 1
 	}
 	return s.policy.plan.Blocks(k, c, rounds)
 }
-
-// groupRounds is up to how many further rounds longer blocks are worth it: ours, from the grid.
-const groupRounds = 2
 
 // further is how many rounds follow the first sending of a frame of k packets written now.
 func (s *Sender) further(now, capture time.Duration, k int) int {
@@ -121,7 +119,7 @@ func (s *Sender) protect(sent time.Duration, b *block) {
 		q = queueAudio
 	}
 	var ahead int
-	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, b.class)
+	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, float64(b.deadline-sent)/float64(s.roundTime()), b.class)
 	for range ahead {
 		if s.queues[q].push(item{kind: sendRepair, ref: b.id, frame: noFrame, deadline: b.deadline}) {
 			b.answers++
