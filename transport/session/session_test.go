@@ -120,30 +120,38 @@ func TestCircuitBreaker(t *testing.T) {
 	t.Logf("%+v", s)
 }
 
-// Loss goes from 0 to 10 % and back: G8 of fec.md.
+// Loss goes from 0 to 10 % and back: G8 of fec.md. Less than 1 % of the frames of the first second are lost, the target is
+// met after two, and five seconds after the end the overhead is what it was.
 func TestLossStep(t *testing.T) {
-	cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0, 0, 1)
-	step := newGilbert(0.1, 0, 9)
-	w := newWorld(t, 1, cfg, up, down, video4M())
-	w.run(10*time.Second, true)
-	up.loss = step
-	w.run(time.Second, true)
-	w.run(400*time.Millisecond, true)
-	s := w.sum()
-	if s.FramesLost > 1 {
-		t.Errorf("%d of 42 frames lost in the first 1.4 s of loss", s.FramesLost)
+	first, then, seeds := 0, 0, uint64(5)
+	if testing.Short() {
+		seeds = 1
 	}
-	w.run(10*time.Second, true)
-	if got := w.sum().FramesLost - s.FramesLost; got > 0 {
-		t.Errorf("%d more lost in 10 s", got)
+	for seed := range 2 * seeds {
+		burst := float64(seed % 2 * 3)
+		cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0, 0, seed)
+		w := newWorld(t, seed, cfg, up, down, video4M())
+		w.run(5*time.Second, true)
+		up.loss = newGilbert(0.1, burst, seed+9)
+		w.run(1400*time.Millisecond, true) // the frames of the first second are due
+		one := w.sum().FramesLost
+		w.run(time.Second, true)
+		two := w.sum().FramesLost
+		w.run(5*time.Second, true)
+		first += int(one)
+		then += int(w.sum().FramesLost - two)
+		up.loss = nil
+		w.run(5*time.Second, true)
+		sent, base := w.wire, int(w.tx.stats.SourceBytes)+ipUDP*int(w.tx.nextMedia)
+		w.run(2*time.Second, true)
+		over := float64(w.wire-sent)/float64(int(w.tx.stats.SourceBytes)+ipUDP*int(w.tx.nextMedia)-base) - 1
+		if over > 0.005 {
+			t.Errorf("seed %d: overhead %.2f %% five seconds after the loss has ended", seed, 100*over)
+		}
 	}
-	up.loss = nil
-	w.run(5*time.Second, true)
-	sent, base := w.wire, int(w.tx.stats.SourceBytes)+ipUDP*int(w.tx.nextMedia)
-	w.run(5*time.Second, true)
-	over := float64(w.wire-sent)/float64(int(w.tx.stats.SourceBytes)+ipUDP*int(w.tx.nextMedia)-base) - 1
-	if over > 0.01 {
-		t.Errorf("overhead %.2f %% five seconds after the loss has ended", 100*over)
+	t.Logf("%d of %d frames lost in the first second of 10 %% loss, %d of %d after two", first, 60*seeds, then, 300*seeds)
+	if first*100 >= int(60*seeds) && first > 1 || then > int(seeds) {
+		t.Errorf("%d and %d frames lost", first, then)
 	}
 }
 
