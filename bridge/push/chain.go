@@ -208,29 +208,17 @@ func (c *chain) ride(ctx context.Context, h *hub.Hub, name string, every time.Du
 }
 
 // watch tells how long a way has carried nothing.
-type watch struct {
-	since   time.Time // it carried nothing; zero: it does
-	answers uint64
-	sent    uint64 // frames when the newest answer came
-}
+type watch struct{ since time.Time } // it carried nothing; zero: it does
 
-// unanswered is how many frames may go without an answer: ours, a quarter of a second of a usual stream, ten reports.
-const unanswered = 20
-
-// answering is a way that knows whether the other end answers.
-type answering interface{ answers() uint64 }
+// silent is a way that knows itself.
+type silent interface{ silent() time.Duration }
 
 func (w *watch) down(now time.Time, way output) time.Duration {
-	st := way.status()
-	works := st.State == "connected" || st.State == "publishing" || st.State == "idle"
-	if a, ok := way.(answering); ok {
-		if n := a.answers(); n != w.answers {
-			w.answers, w.sent = n, st.FramesSent
-		}
-		works = works && st.FramesSent < w.sent+unanswered
+	if s, ok := way.(silent); ok {
+		return s.silent()
 	}
-	switch {
-	case works:
+	switch st := way.status(); {
+	case st.State == "connected" || st.State == "publishing" || st.State == "idle":
 		w.since = time.Time{}
 		return 0
 	case w.since.IsZero():

@@ -35,39 +35,26 @@ func TestWays(t *testing.T) {
 // told is a way as watch sees it.
 type told struct {
 	nowhere
-	st    Status
-	heard uint64
+	state string
 }
 
-func (w *told) status() Status  { return w.st }
-func (w *told) answers() uint64 { return w.heard }
+func (w *told) status() Status { return Status{State: w.state} }
 
-func TestWatchTellsASilentWayFromAQuietOne(t *testing.T) {
+func TestWatch(t *testing.T) {
 	begin := time.Now()
-	way := &told{st: Status{State: "connected"}}
+	way := &told{}
 	var w watch
-	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	for _, step := range []struct {
-		why   string
-		at    int
+		at    int // seconds
 		state string
-		sent  uint64
-		heard uint64
 		want  time.Duration
 	}{
-		{"begins", 0, "connected", 0, 0, 0},
-		{"sends and is answered", 1, "connected", 100, 50, 0},
-		{"has nothing to send", 9, "connected", 100, 50, 0},
-		{"sends, nothing comes back", 10, "connected", 200, 50, 0},
-		{"still", 12, "connected", 400, 50, 2 * time.Second},
-		{"is answered again", 13, "connected", 500, 51, 0},
-		{"has lost its connection", 14, "reconnecting", 500, 51, 0},
-		{"for a while", 17, "reconnecting", 500, 51, 3 * time.Second},
-		{"is back", 18, "connected", 510, 60, 0},
+		{0, "connecting", 0}, {2, "connecting", 2 * time.Second}, {3, "publishing", 0}, {9, "publishing", 0},
+		{10, "backing off", 0}, {13, "backing off", 3 * time.Second}, {14, "connected", 0}, {15, "idle", 0},
 	} {
-		way.st.State, way.st.FramesSent, way.heard = step.state, step.sent, step.heard
-		if got := w.down(at(step.at), way); got != step.want {
-			t.Errorf("%s: down for %v, want %v", step.why, got, step.want)
+		way.state = step.state
+		if got := w.down(begin.Add(time.Duration(step.at)*time.Second), way); got != step.want {
+			t.Errorf("at %d s, %s: down for %v, want %v", step.at, step.state, got, step.want)
 		}
 	}
 }

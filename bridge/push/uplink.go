@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
@@ -155,14 +156,13 @@ func record(c *media.Config) []byte {
 // close ends a connection that nobody runs.
 func (u *uplinkOutput) close() {}
 
-// answers counts the relay's reports.
-func (u *uplinkOutput) answers() uint64 {
+func (u *uplinkOutput) silent() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.client == nil {
 		return 0
 	}
-	return u.client.Stats().Sender.Feedback
+	return u.client.Silent()
 }
 
 func (u *uplinkOutput) status() Status {

@@ -83,13 +83,17 @@ type Client struct {
 	finish   chan struct{}
 	once     sync.Once
 
-	mu       sync.Mutex // guards what follows
-	target   Target
-	stats    Stats
-	base     [2]transport.Stats              // sender's and relay's, of sessions that have ended
-	live     map[*sending][2]transport.Stats // of those that have not
-	lostAt   time.Time                       // when the connection was lost
-	gap      bool                            // frames have been refused since
+	mu     sync.Mutex // guards what follows
+	target Target
+	stats  Stats
+	base   [2]transport.Stats              // sender's and relay's, of sessions that have ended
+	live   map[*sending][2]transport.Stats // of those that have not
+	lostAt time.Time                       // when the connection was lost
+	gap    bool                            // frames have been refused since
+
+	reports  uint64    // that had come when the newest did
+	heardAt  time.Time // when that was
+	sentThen uint64    // frames until then
 	tracks   []wire.Track
 	version  int // of tracks
 	datagram bool

@@ -1,6 +1,8 @@
 package quiclink
 
 import (
+	"time"
+
 	"github.com/fairlead-live/fairlead/transport"
 )
 
@@ -18,6 +20,9 @@ func (c *Client) publish(s *sending) {
 	if s.left {
 		return
 	}
+	if n := c.stats.Sender.Feedback; n != c.reports || c.heardAt.IsZero() {
+		c.reports, c.heardAt, c.sentThen = n, time.Now(), c.stats.Sender.FramesSent
+	}
 	c.stats.RTT, c.stats.Target, c.stats.Latency, c.stats.MTU = rtt, s.rate, s.latency, s.mtu.now
 	s.explain(&c.stats)
 	c.stats.Carriage = SRTP
@@ -31,6 +36,23 @@ func (s *sending) explain(st *Stats) {
 	if s.why != nil {
 		st.Reason, st.Queue, st.Loss = s.why.Reason().String(), s.why.Queue(), s.why.Loss()
 	}
+}
+
+// unanswered is how many frames may go without an answer: ours, a quarter of a second of a usual stream, ten reports.
+const unanswered = 20
+
+// Silent is for how long nothing has come of what was written: there is no connection, or the relay does not answer. 0: it
+// does, or there is nothing to answer. That of half a second may be a bad moment; QUIC gives a connection up after eight.
+func (c *Client) Silent() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stats.State == Reconnecting:
+		return time.Since(c.lostAt)
+	case c.stats.State == Connected && !c.heardAt.IsZero() && c.stats.Sender.FramesSent >= c.sentThen+unanswered:
+		return time.Since(c.heardAt)
+	}
+	return 0
 }
 
 // settle keeps the numbers of a session that has ended.

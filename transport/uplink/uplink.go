@@ -11,10 +11,14 @@
 // Pictures are NAL units with start codes or with 4-byte lengths, as the platform's encoder gives them; a configuration is an
 // avcC, hvcC or av1C record, parameter sets with start codes, an AudioSpecificConfig or an OpusHead.
 //
-// What it leaves to others: the encoder; the protocol (transport/quiclink, transport/session).
+// Where only QUIC passes, media moves into it by itself. Where no UDP passes at all, an app may give its own client of another
+// protocol, RTMPS as a rule (Options.Fallback): it gets the frames until the relay answers over UDP again.
+//
+// What it leaves to others: the encoder; any protocol but fairlead's own; the protocol (transport/quiclink, transport/session).
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +54,7 @@ const (
 	StateConnected    = 1
 	StateReconnecting = 2 // frames are dropped until it is connected again
 	StateClosed       = 3
+	StateFallback     = 4 // no UDP passes: frames go to Options.Fallback
 )
 
 // Events is what an app may want to hear. The methods are called from one goroutine and must not wait.
@@ -64,20 +69,34 @@ type Events interface {
 
 // Options of Dial. The zero value serves.
 type Options struct {
-	Agent            string // the app's name and version, for the relay's log
-	ConnectTimeoutMS int    // 6000
-	MaxBitrate       int64  // of all media, bits per second; sizes the buffers; 20,000,000
-	Events           Events // may be nil
+	Agent            string   // the app's name and version, for the relay's log
+	ConnectTimeoutMS int      // 6000
+	MaxBitrate       int64    // of all media, bits per second; sizes the buffers; 20,000,000
+	Events           Events   // may be nil
+	Fallback         Fallback // may be nil: the uplink goes on looking for its relay over UDP
+
+	patience, probeEvery time.Duration // of the fallback; tests
+}
+
+func (o *Options) timeout() time.Duration {
+	return time.Duration(o.ConnectTimeoutMS) * time.Millisecond
 }
 
 // Uplink is one stream on its way to a relay. Its methods may be called from anywhere.
 type Uplink struct {
-	client *quiclink.Client
-	done   chan struct{}
+	target  quiclink.Target
+	options Options
+	cancel  context.CancelFunc
+	done    chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	tracks []wire.Track
-	err    error
+	mu       sync.Mutex       // guards what follows
+	client   *quiclink.Client // nil: there is none now
+	fallback Fallback         // takes the frames; nil: the client does
+	before   Stats            // of earlier clients
+	tracks   []wire.Track
+	closed   bool
+	leaving  bool             // the client, for the fallback
+	err      error
 }
 
 // ErrTrack: there is no track of that number.
@@ -103,18 +122,27 @@ func Dial(url string, options *Options) (*Uplink, error) {
 	if o.ConnectTimeoutMS <= 0 {
 		o.ConnectTimeoutMS = 6000
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.ConnectTimeoutMS)*time.Millisecond)
-	defer cancel()
-	c, err := quiclink.DialTarget(ctx, target, dialConfig(&o))
-	if err != nil {
+	o.patience, o.probeEvery = cmp.Or(o.patience, patience), cmp.Or(o.probeEvery, probeEvery)
+	u := &Uplink{target: target, options: o, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	u.client, err = u.dial(ctx)
+	if err != nil && (o.Fallback == nil || refused(err)) {
+		cancel()
 		return nil, err
 	}
-	u := &Uplink{client: c, done: make(chan struct{})}
-	go u.run() // ends by Close, or when the relay wants no more of us; Close waits for it
+	u.cancel = cancel
+	go u.run(ctx, err) // ends by Close, or when the relay wants no more of us; Close waits for it
 	return u, nil
 }
 
-func dialConfig(o *Options) quiclink.DialConfig {
+func (u *Uplink) dial(ctx context.Context) (*quiclink.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.options.timeout())
+	defer cancel()
+	return quiclink.DialTarget(ctx, u.target, u.dialConfig())
+}
+
+func (u *Uplink) dialConfig() quiclink.DialConfig {
+	o := &u.options
 	cfg := quiclink.DialConfig{Agent: o.Agent}
 	if e := o.Events; e != nil {
 		cfg.OnTarget = func(rate congestion.Bitrate) { e.OnTargetBitrate(int64(rate)) }
@@ -124,18 +152,15 @@ func dialConfig(o *Options) quiclink.DialConfig {
 			if err != nil {
 				reason = err.Error()
 			}
-			e.OnState(int(s), reason)
+			u.mu.Lock()
+			silent := u.leaving && s == quiclink.Closed // only this client is
+			u.mu.Unlock()
+			if !silent {
+				e.OnState(int(s), reason)
+			}
 		}
 	}
 	return cfg
-}
-
-func (u *Uplink) run() {
-	err := u.client.Run(context.Background())
-	u.mu.Lock()
-	u.err = err
-	u.mu.Unlock()
-	close(u.done)
 }
 
 // AddVideo adds a video track and returns its number. config may be nil where the pictures hold their parameter sets.
@@ -165,7 +190,9 @@ func (u *Uplink) add(t wire.Track) (int, error) {
 	}
 	t.ID = uint8(len(u.tracks))
 	u.tracks = append(u.tracks, t)
-	u.client.SetTracks(u.tracks)
+	if u.client != nil {
+		u.client.SetTracks(u.tracks)
+	}
 	return int(t.ID), nil
 }
 
@@ -177,7 +204,9 @@ func (u *Uplink) SetConfig(track int, config []byte) error {
 		return fmt.Errorf("%w: %d", ErrTrack, track)
 	}
 	u.tracks[track].Config = slices.Clone(config)
-	u.client.SetTracks(u.tracks)
+	if u.client != nil {
+		u.client.SetTracks(u.tracks)
+	}
 	return nil
 }
 
@@ -191,7 +220,19 @@ func (u *Uplink) WriteFrame(track int, ptsMicros, dtsMicros int64, flags int, da
 		return fmt.Errorf("%w: %d", ErrTrack, track)
 	}
 	codec := transport.Codec(u.tracks[track].Codec)
+	client, fallback, closed := u.client, u.fallback, u.closed
+	if client == nil && fallback == nil && !closed {
+		u.before.FramesDropped++
+	}
 	u.mu.Unlock()
+	switch {
+	case closed:
+		return transport.ErrClosed
+	case fallback != nil:
+		return fallback.WriteFrame(track, ptsMicros, dtsMicros, flags, data)
+	case client == nil:
+		return quiclink.ErrReconnecting
+	}
 	f := transport.Frame{
 		Track: uint8(track), Codec: codec, Data: data,
 		PTS: time.Duration(ptsMicros) * time.Microsecond, DTS: time.Duration(dtsMicros) * time.Microsecond,
@@ -202,7 +243,7 @@ func (u *Uplink) WriteFrame(track int, ptsMicros, dtsMicros int64, flags int, da
 	if flags&FlagDroppable != 0 {
 		f.Flags |= transport.Droppable
 	}
-	return u.client.WriteFrame(&f)
+	return client.WriteFrame(&f)
 }
 
 // Handover moves the stream to the network the system sends through now, without losing a frame: to be called when the
@@ -210,7 +251,10 @@ func (u *Uplink) WriteFrame(track int, ptsMicros, dtsMicros int64, flags int, da
 func (u *Uplink) Handover() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return u.client.Handover(ctx)
+	if c := u.now(); c != nil {
+		return c.Handover(ctx)
+	}
+	return quiclink.ErrReconnecting
 }
 
 // Stats is a snapshot of an Uplink. Counters are since Dial.
@@ -236,23 +280,35 @@ type Stats struct {
 	ReceiverReported bool // the relay has reported at least once
 }
 
-// Stats returns a snapshot, at most 200 ms old.
+// Stats returns a snapshot, at most 200 ms old. What Options.Fallback carries is not in it.
 func (u *Uplink) Stats() *Stats {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sum()
+}
+
+// sum is the statistics of all clients; the lock is held.
+func (u *Uplink) sum() *Stats {
+	b := u.before
+	if u.client == nil {
+		return &b
+	}
 	s := u.client.Stats()
 	return &Stats{
-		State: int(s.State), RTTMicros: s.RTT.Microseconds(), TargetBitrate: int64(s.Target), BytesSent: int64(s.Sender.BytesSent),
-		Packets: int64(s.Sender.Sent), Resends: int64(s.Sender.Resends), Repairs: int64(s.Sender.Repairs),
-		Recovered: int64(s.Relay.Recovered), Late: int64(s.Relay.Late), Lost: int64(s.Relay.Lost),
-		FramesSent: int64(s.Sender.FramesSent), FramesDelivered: int64(s.Relay.FramesDelivered), FramesLost: int64(s.Relay.FramesLost),
-		FramesDropped: int64(s.Unsent), Reconnects: s.Reconnects, InsideQUIC: s.Carriage == quiclink.Datagram,
-		LatencyMS: int(s.Latency.Milliseconds()), SendErrors: int64(s.SendErrors), ReceiverReported: s.Relay.BytesReceived > 0,
+		State: int(s.State), RTTMicros: s.RTT.Microseconds(), TargetBitrate: int64(s.Target), BytesSent: b.BytesSent + int64(s.Sender.BytesSent),
+		Packets: b.Packets + int64(s.Sender.Sent), Resends: b.Resends + int64(s.Sender.Resends), Repairs: b.Repairs + int64(s.Sender.Repairs),
+		Recovered: b.Recovered + int64(s.Relay.Recovered), Late: b.Late + int64(s.Relay.Late), Lost: b.Lost + int64(s.Relay.Lost),
+		FramesSent: b.FramesSent + int64(s.Sender.FramesSent), FramesDelivered: b.FramesDelivered + int64(s.Relay.FramesDelivered),
+		FramesLost: b.FramesLost + int64(s.Relay.FramesLost), FramesDropped: b.FramesDropped + int64(s.Unsent),
+		Reconnects: b.Reconnects + s.Reconnects, InsideQUIC: s.Carriage == quiclink.Datagram, LatencyMS: int(s.Latency.Milliseconds()),
+		SendErrors: b.SendErrors + int64(s.SendErrors), ReceiverReported: b.ReceiverReported || s.Relay.BytesReceived > 0,
 	}
 }
 
 // Close ends the stream: what has been written is still sent and repaired. It waits for that, about one latency, and
 // returns why the stream ended if not by Close. It may be called twice.
 func (u *Uplink) Close() error {
-	_ = u.client.Close()
+	u.cancel()
 	<-u.done
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -1,0 +1,148 @@
+package uplink
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bench/emu"
+	"github.com/fairlead-live/fairlead/bench/netem"
+	"github.com/fairlead-live/fairlead/transport/quiclink"
+)
+
+// tcp is an app's own client, as far as the uplink knows it.
+type tcp struct {
+	mu     sync.Mutex // guards what follows
+	why    []string
+	open   bool
+	closed int
+	frames []uint32
+}
+
+func (f *tcp) Open(reason string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.why = append(f.why, reason); len(f.why) == 1 && reason == "" {
+		return errors.New("no reason")
+	}
+	f.open = true
+	return nil
+}
+
+func (f *tcp) WriteFrame(_ int, _, _ int64, _ int, data []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frames = append(f.frames, binary.BigEndian.Uint32(data))
+	return nil
+}
+
+func (f *tcp) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = false
+	f.closed++
+}
+
+// UDP stops passing in the middle of a stream: frames go to the app's own client, with the reason, and to the relay again when
+// UDP passes.
+func TestFallbackAndReturn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("6 s of real time: make test runs it")
+	}
+	t.Parallel()
+	s := &sink{ended: make(chan struct{})}
+	s2 := &sink{ended: make(chan struct{})}
+	left := []*sink{s, s2}
+	l, err := quiclink.Listen(quiclink.Config{Addr: "127.0.0.1:0", Admit: func(quiclink.Request) (quiclink.Sink, error) {
+		if len(left) == 0 {
+			return nil, errors.New("enough")
+		}
+		next := left[0]
+		left = left[1:]
+		return next, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = l.Serve(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	link := netem.Config{Schedule: []netem.Step{{At: 800 * time.Millisecond, Kind: netem.StepOutage, For: 2500 * time.Millisecond}}}
+	proxy, err := emu.NewUDPProxy(netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort(l.Addr().String()), emu.Config{Up: link, Down: link, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	pin, _ := l.Pin()
+	rec, over := &recorder{}, &tcp{}
+	u, err := Dial("fairlead://"+proxy.Addr().String()+"/live/phone?pin="+pin, &Options{
+		Events: rec, Fallback: over, ConnectTimeoutMS: 1000, patience: 600 * time.Millisecond, probeEvery: 300 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	video, err := u.AddVideo(H264, 640, 360, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	const every = 10 * time.Millisecond
+	for n := range 550 {
+		time.Sleep(time.Until(begin.Add(time.Duration(n) * every)))
+		_ = u.WriteFrame(video, int64(n)*10_000, int64(n)*10_000, FlagKey, binary.BigEndian.AppendUint32(nil, uint32(n)))
+	}
+	if err := u.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	cancel()
+	wg.Wait()
+	if len(over.why) != 1 || over.closed != 1 || len(over.frames) == 0 {
+		t.Fatalf("the fallback was opened for %q, closed %d times, took %d frames", over.why, over.closed, len(over.frames))
+	}
+	if n := len(s2.got); n == 0 || binary.BigEndian.Uint32(s2.got[n-1].Data) != 549 {
+		t.Errorf("%d frames after UDP came back", n)
+	}
+	if first, last := over.frames[0], over.frames[len(over.frames)-1]; int(last-first)+1 != len(over.frames) || first > 250 {
+		t.Errorf("the fallback has %d frames, from %d to %d", len(over.frames), first, last)
+	}
+	if want := []int{StateConnected, StateFallback, StateConnected, StateClosed}; !slices.Equal(rec.states, want) {
+		t.Errorf("states %v, want %v", rec.states, want)
+	}
+	if st := u.Stats(); st.State != StateClosed || st.Reconnects != 1 || st.FramesSent == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// No UDP from the beginning: Dial succeeds all the same.
+func TestFallbackFromTheBeginning(t *testing.T) {
+	over := &tcp{}
+	u, err := Dial("fairlead://127.0.0.1:9/live/phone", &Options{Fallback: over, ConnectTimeoutMS: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	video, err := u.AddVideo(H264, 640, 360, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(time.Millisecond) {
+		if u.Stats().State == StateFallback {
+			break
+		}
+	}
+	if err := u.WriteFrame(video, 0, 0, 0, make([]byte, 4)); err != nil || len(over.frames) != 1 {
+		t.Errorf("WriteFrame = %v, %d frames", err, len(over.frames))
+	}
+	if err := u.Close(); err != nil || over.open {
+		t.Errorf("Close = %v, the fallback open: %v", err, over.open)
+	}
+	if st := u.Stats(); st.State != StateClosed {
+		t.Errorf("%+v", st)
+	}
+}
