@@ -95,7 +95,7 @@ type Uplink struct {
 	before   Stats            // of earlier clients
 	tracks   []wire.Track
 	closed   bool
-	leaving  bool             // the client, for the fallback
+	leaving  bool // the client, for the fallback
 	err      error
 }
 
