@@ -77,7 +77,7 @@ func (m *legion) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		m.c.began, m.c.isn = m.g.began, m.g.seq
 	}
 	b, ok := m.c.AppendDatagram(dst, now)
-	if !ok && m.c.state == 2 && now.Sub(m.spoke) >= time.Second {
+	if !ok && m.c.state == 2 && !m.c.bye && now.Sub(m.spoke) >= time.Second {
 		h := Header{Control: true, Type: Keepalive, Timestamp: m.c.timestamp(now), Dest: m.c.them}
 		b, ok = appendWords(h.Append(dst), 0), true
 	}

@@ -125,7 +125,7 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 		end = m.seq
 		c.stats.Asked++
 		m.next = forever
-		if wait, ok := c.wait(m, repeat, useful-c.rtt.minimum()-lastMargin-now); ok {
+		if wait, ok := c.wait(m, repeat, useful-c.rtt.smoothed-lastMargin-now); ok {
 			m.next = now + wait
 		}
 		m.tries++

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
 var (
@@ -391,4 +392,46 @@ func TestRecoveryLive(t *testing.T) {
 				latency, 100*loss, sums[0][0], sums[1][0], sums[0][1], sums[1][1])
 		}
 	}
+}
+
+// When payloads come out of a listener on loopback, against the time they were sent at and the latency.
+func TestDeliveryTimeLive(t *testing.T) {
+	if !*live {
+		t.Log("-live runs it")
+		return
+	}
+	var mu sync.Mutex
+	var off []time.Duration
+	var epoch time.Time
+	const latency = 120 * time.Millisecond
+	addr := startListener(t, latency, func(Request) (func(context.Context, *Conn), error) {
+		return func(_ context.Context, c *Conn) {
+			_ = c.Deliver(func(_ time.Time, b []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				off = append(off, (time.Since(epoch) - time.Duration(binary.BigEndian.Uint64(b)) - latency).Abs())
+				return nil
+			})
+		}, nil
+	})
+	epoch = time.Now()
+	k, err := talk(addr, "publish:live/a", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.conn.Close()
+	go k.answer()
+	for i := range 3800 { // 10 s
+		binary.BigEndian.PutUint64(k.b[srt.HeaderLen:], uint64(time.Since(epoch)))
+		k.send()
+		time.Sleep(time.Until(epoch.Add(time.Duration(i) * 2632 * time.Microsecond)))
+	}
+	time.Sleep(2 * latency)
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(off)
+	if len(off) == 0 {
+		t.Fatal("nothing came")
+	}
+	t.Logf("%d payloads: error p50 %v, p99 %v, max %v", len(off), off[len(off)/2], off[len(off)*99/100], off[len(off)-1])
 }
