@@ -54,8 +54,8 @@ const (
 	encoderMinDef = 150 * congestion.Kbps
 )
 
-// encoder makes pictures.
-type encoder struct {
+// source makes pictures.
+type source struct {
 	Encoder
 	rng   *rand.Rand
 	n     int64
@@ -68,14 +68,14 @@ type encoder struct {
 	debt  float64 // bytes made beyond the rate
 }
 
-func newEncoder(e Encoder, rng *rand.Rand) *encoder {
+func newSource(e Encoder, rng *rand.Rand) *source {
 	if e.Rate == 0 {
 		e.Rate = 4 * congestion.Mbps
 	}
 	if e.Min == 0 {
 		e.Min = encoderMinDef
 	}
-	m := &encoder{Encoder: e, rng: rng, next: e.Rate, since: keyEvery}
+	m := &source{Encoder: e, rng: rng, next: e.Rate, since: keyEvery}
 	for i := range m.told {
 		m.told[i] = e.Rate
 	}
@@ -85,16 +85,16 @@ func newEncoder(e Encoder, rng *rand.Rand) *encoder {
 }
 
 // tell is the bitrate from outside; 0: no opinion.
-func (e *encoder) tell(rate congestion.Bitrate) {
+func (e *source) tell(rate congestion.Bitrate) {
 	if e.Kind == Adaptive && rate > 0 {
 		e.next = max(e.Min, min(e.Rate, rate))
 	}
 }
 
-func (e *encoder) ask() { e.want = e.want || e.Kind != Fixed }
+func (e *source) ask() { e.want = e.want || e.Kind != Fixed }
 
 // picture makes the next one.
-func (e *encoder) picture(now time.Duration) Frame {
+func (e *source) picture(now time.Duration) Frame {
 	copy(e.told[1:], e.told[:])
 	copy(e.asked[1:], e.asked[:])
 	e.told[0], e.asked[0] = e.next, e.want

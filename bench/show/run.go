@@ -130,7 +130,7 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("show: %s: %w", sc.Scheme.Name, err)
 	}
-	enc := newEncoder(sc.Encoder, st.Rand("encoder"))
+	enc := newSource(sc.Encoder, st.Rand("encoder"))
 	var tells []Tell
 	steer := func() {
 		if tx.KeyframeWanted() {

@@ -1,11 +1,31 @@
 package show
 
-import "fmt"
+import (
+	"fmt"
+	"time"
 
-// Schemes are those that come with the package, in the order of the help text.
+	"github.com/fairlead-live/fairlead/bench/cc"
+	"github.com/fairlead-live/fairlead/transport/srt"
+	"github.com/fairlead-live/fairlead/transport/srt/adapt"
+)
+
+// Schemes are those that come with the package, in the order of the help text. plans may be nil: then repairs go without.
 func Schemes(plans Plans) []Scheme {
+	belacoder := func(latency time.Duration) srt.CallerConfig {
+		c := Libsrt()
+		c.Latency, c.MaxBW, c.Overhead = latency, srt.Relative, 20 // belacoder.c: SRTO_MAXBW 0, SRTO_OHEADBW 20
+		return c
+	}
+	rule := func(r adapt.Range) adapt.Rule { return adapt.NewBelacoder(r) }
 	return []Scheme{
-		Fairlead("fairlead", "the session over QUIC's socket, one budget", plans, nil),
+		Fairlead("fairlead", "the session of the QUIC uplink, sender and receiver, under its controller", plans, nil),
+		SRT("srt", "SRT as libsrt's live mode does it; tells the encoder nothing", Libsrt(), nil),
+		SRT("srt-belacoder", "the same, the encoder driven by belacoder's rule", belacoder(0), rule),
+		SRT("srt-belacoder-2s", "the same with 2 s of latency, belacoder's default", belacoder(2*time.Second), rule),
+		RTMP("rtmp-bbr", "FLV over a model of TCP with BBR, nothing dropped; tells the encoder nothing", cc.BBR, false),
+		RTMP("rtmp-bbr-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.BBR, true),
+		RTMP("rtmp-cubic", "FLV over a model of TCP with CUBIC", cc.Cubic, false),
+		RTMP("rtmp-cubic-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.Cubic, true),
 	}
 }
 

@@ -119,3 +119,26 @@ func TestTargetReachesTheEncoder(t *testing.T) {
 		}
 	}
 }
+
+// The models do what the programs do on the same links, within what docs/results.md says of them: RTMP loses nothing and is late,
+// SRT with a fixed latency loses, and the rules of belacoder and OBS lower the encoder.
+func TestModels(t *testing.T) {
+	r := play(t, step, "rtmp-bbr", Encoder{}, 30*time.Second, 1)
+	if s := r.Score.Players[1].StallSecondsPer100(); s < 4 || s > 16 || r.Score.NeverShare > 0 || r.Score.LatencyP99 < 2*time.Second {
+		t.Errorf("rtmp-bbr: stalls %.1f s per 100 s, p99 %v, never %.1f %%; live 10 s, 3.3 s and none", s, r.Score.LatencyP99, 100*r.Score.NeverShare)
+	}
+	r = play(t, step, "srt", Encoder{}, 30*time.Second, 1)
+	if s := r.Score.Players[1].StallSecondsPer100(); s < 25 || s > 60 {
+		t.Errorf("srt: stalls %.1f s per 100 s, want about 40", s)
+	}
+	for _, scheme := range []string{"srt-belacoder-2s", "rtmp-bbr-obs"} {
+		r = play(t, step, scheme, Encoder{Kind: Adaptive}, 30*time.Second, 1)
+		if s := r.Score.Players[1].StallSecondsPer100(); s > 8 || r.Made > 3.9e6 {
+			t.Errorf("%s: stalls %.1f s per 100 s with %.2f Mbit/s made", scheme, s, r.Made/1e6)
+		}
+	}
+	r = play(t, "delay 30ms up loss 10%", "rtmp-bbr", Encoder{}, 15*time.Second, 1)
+	if r.Score.Players[1].StallTime > time.Second || r.Score.NeverShare > 0 {
+		t.Errorf("rtmp-bbr at 10 %% of loss: %+v", r.Score.Players[1])
+	}
+}
