@@ -26,6 +26,7 @@ type CallerStats struct {
 	ResentBytes uint64
 	Copies      uint64 // of Resent: second copies, where no third asking could be in time
 	Timeouts    uint64 // of Resent: nobody had asked
+	Lost        uint64 // packets that were asked for, once each
 	Asked       uint64 // packets named in NAKs
 	Suppressed  uint64 // of Asked: the last resend could not have arrived when they were asked for
 	Starved     uint64 // times that resends waited for their budget

@@ -104,6 +104,10 @@ func (c *Caller) asked(now time.Duration, body []byte) {
 func (c *Caller) ask(now time.Duration, seq int64, guard time.Duration) {
 	o := c.ring.at(seq)
 	c.stats.Asked++
+	if !o.lost {
+		o.lost = true
+		c.stats.Lost++
+	}
 	switch {
 	case o.data == nil || o.again:
 		return

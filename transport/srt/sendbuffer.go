@@ -19,6 +19,7 @@ type outgoing struct {
 	key   uint8
 	times uint8 // it was sent, at most 255
 	again bool  // it is to be resent
+	lost  bool  // it has been asked for
 }
 
 // sentRing holds what may have to be resent, by sequence number. It doubles up to MaxRing.

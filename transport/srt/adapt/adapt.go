@@ -17,7 +17,7 @@ import (
 	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
-// Sample is what a rule looks at; the last four are for ours only.
+// Sample is what a rule looks at; from Least on it is for ours only.
 type Sample struct {
 	RTT      time.Duration      // smoothed, as the peer's ACKs say
 	Buffered int                // packets not acknowledged, sent or not
@@ -28,6 +28,8 @@ type Sample struct {
 	Delivered congestion.Bitrate // arrives at the peer, as it says
 	Backlog   time.Duration      // how long a packet waits before it is sent
 	MediaRate congestion.Bitrate // of SendRate what is neither resend nor parity
+	Sent      int                // packets since the last sample, without resends and parity
+	Lost      int                // packets the peer has found missing since
 }
 
 // Rule turns samples, one each Every, into the encoder's bitrate.
@@ -48,6 +50,7 @@ type Watch struct {
 
 	began, last time.Time
 	all, media  uint64 // bytes
+	sent, lost  uint64 // packets
 	target      congestion.Bitrate
 }
 
@@ -71,7 +74,8 @@ func (w *Watch) Update(now time.Time, c *srt.Caller) congestion.Bitrate {
 		RTT: s.RTT, Buffered: c.Buffered(), SendRate: rate(all - w.all), Latency: s.Latency,
 		Least: s.Least, Delivered: congestion.Bitrate(8 * uint64(s.ByteRate)), Backlog: c.Backlog(now), MediaRate: rate(media - w.media),
 	}
-	w.last, w.all, w.media = now, all, media
+	sample.Sent, sample.Lost = int(s.Sent-w.sent), int(s.Lost-w.lost)
+	w.last, w.all, w.media, w.sent, w.lost = now, all, media, s.Sent, s.Lost
 	w.target = w.Rule.Update(now.Sub(w.began), sample)
 	return w.target
 }

@@ -64,3 +64,34 @@ func TestNoAllocs(t *testing.T) {
 		}
 	}
 }
+
+// Losses that stay when less is sent are the path's own, and the rate comes back; those that go were ours.
+func TestDelayTriesLosses(t *testing.T) {
+	for _, c := range []struct {
+		why  string
+		loss func(rate congestion.Bitrate) float64
+		low  congestion.Bitrate
+		high congestion.Bitrate
+	}{
+		{"10 % whatever is sent", func(congestion.Bitrate) float64 { return 0.1 }, 3800 * congestion.Kbps, 6 * congestion.Mbps},
+		{"what is above 3 Mbit/s", func(r congestion.Bitrate) float64 { return max(0, 1-3e6/float64(r)) }, 1800 * congestion.Kbps, 3300 * congestion.Kbps},
+		{"both", func(r congestion.Bitrate) float64 { return max(0.05, 1-3e6/float64(r)) }, 1600 * congestion.Kbps, 3400 * congestion.Kbps},
+	} {
+		r := NewDelay(Range{Min: 300 * congestion.Kbps, Max: 6 * congestion.Mbps})
+		rate, lost, n, sum := 4*congestion.Mbps, 0.0, 0, congestion.Bitrate(0)
+		for at := r.Every(); at < time.Minute; at += r.Every() {
+			sent := rate.Bytes(r.Every()) / 1316
+			lost += c.loss(rate) * float64(sent)
+			s := Sample{RTT: 60e6, Least: 60e6, Latency: 300e6, SendRate: rate, MediaRate: rate, Sent: sent, Lost: int(lost)}
+			s.Delivered = congestion.Bitrate((1 - c.loss(rate)) * float64(rate))
+			lost -= float64(int(lost))
+			if rate = min(r.Update(at, s), 4*congestion.Mbps); at > 20*time.Second {
+				sum += rate
+				n++
+			}
+		}
+		if mean := sum / congestion.Bitrate(n); mean < c.low || mean > c.high {
+			t.Errorf("%s: %d kbit/s in the mean", c.why, mean/1000)
+		}
+	}
+}
