@@ -91,7 +91,10 @@ func (m *legion) NextTimeout() time.Time {
 	if m.c.began.IsZero() {
 		return sim.Epoch.Add(m.startAt)
 	}
-	if m.c.state == 2 {
+	switch {
+	case m.c.bye:
+		return time.Time{}
+	case m.c.state == 2:
 		return m.spoke.Add(time.Second)
 	}
 	return m.c.NextTimeout()
