@@ -102,6 +102,7 @@ func (s *session) send(ctx context.Context) error {
 	var codecs [8]media.Codec // by track; the hub has no more
 	var first time.Duration
 	var last rtmp.FrameStats
+	var armed time.Time // when the write deadline was set
 	for {
 		f, err := s.sub.Read(ctx)
 		switch {
@@ -138,7 +139,10 @@ func (s *session) send(ctx context.Context) error {
 			bytes += len(b)
 		}
 		began := time.Now()
-		_ = s.nc.SetWriteDeadline(began.Add(o.cfg.WriteTimeout))
+		if began.Sub(armed) > o.cfg.WriteTimeout/16 { // not for every frame: it moves a timer
+			armed = began
+			_ = s.nc.SetWriteDeadline(began.Add(o.cfg.WriteTimeout))
+		}
 		if ctx.Err() != nil { // only now: the deadline above may have covered the one that says so
 			return context.Cause(ctx)
 		}

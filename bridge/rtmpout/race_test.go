@@ -1,0 +1,5 @@
+//go:build race
+
+package rtmpout
+
+const raceEnabled = true
