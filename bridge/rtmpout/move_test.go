@@ -61,7 +61,7 @@ func steady(t *testing.T, p *hub.Publisher) (stop func() int) {
 				return
 			case <-tick.C:
 			}
-			for _, f := range picture(n, 100) {
+			for _, f := range picture(n, 4000) { // 3 Mbit/s
 				if f.Codec.IsVideo() && n%5 == 0 {
 					f.Payload[4], f.Flags = 0x65, media.Key
 				} else if f.Codec.IsVideo() {
@@ -173,7 +173,7 @@ func TestBackupTakesOver(t *testing.T) {
 			h := hub.New(hub.Config{})
 			defer h.Close()
 			o, _ := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + a.addr + "/live/a"), Backup: []URL{Fixed("rtmp://" + b.addr + "/live/a")},
-				FailAfter: 300 * time.Millisecond, Return: 300 * time.Millisecond})
+				Return: 300 * time.Millisecond})
 			p, err := h.Publish("live/a", hub.PublisherInfo{})
 			if err != nil {
 				t.Fatal(err)
@@ -200,9 +200,7 @@ func TestBackupTakesOver(t *testing.T) {
 			}
 			a = newCDN(t, a.addr, rtmpserver.Config{}, nil)
 			waitFor(t, "back at the primary", func() bool { return frameCount(a.hub) > 10 })
-			if st := o.Stats(); st.Place != 0 || st.EndedBy(CauseMoved) != 1 {
-				t.Errorf("stats = %+v", st)
-			}
+			waitFor(t, "the end at the backup", func() bool { st := o.Stats(); return st.Place == 0 && st.EndedBy(CauseMoved) == 1 })
 		})
 	}
 }
