@@ -295,7 +295,7 @@ func TestAnotherCodecIsAnotherPublish(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "published again", func() bool { st := o.Stats(); return st.Publishes == 2 && st.Queued == 0 && st.Frames >= 38 })
+	waitFor(t, "published again", func() bool { return o.Stats().Publishes == 2 && frameCount(dst.hub) >= 38 })
 	dst.stop()
 	if n := len(ofCodec(<-got, media.MP3)); n != 10 {
 		t.Errorf("%d sounds of the new codec, want 10", n)

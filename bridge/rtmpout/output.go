@@ -254,8 +254,8 @@ func (o *Output) opened(s *session) {
 
 // closed takes a session's counters over and its subscriber back.
 func (o *Output) closed(s *session) {
-	counts := s.sub.Stats().Counts
 	s.sub.Close()
+	counts := s.sub.Stats().Counts // with what was still queued
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.live == s {

@@ -252,7 +252,8 @@ func TestADestinationThatNeverReads(t *testing.T) {
 	bad := newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, func(l net.Listener) net.Listener { return &deafListener{l, &deaf} })
 	h := hub.New(hub.Config{QueueTime: 2 * time.Second})
 	defer h.Close()
-	stalled, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + bad.addr + "/live/a"), WriteTimeout: 700 * time.Millisecond, SendBuffer: 64 << 10})
+	stalled, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + bad.addr + "/live/a"), WriteTimeout: 700 * time.Millisecond, SendBuffer: 64 << 10,
+		Lag: hub.Lag{Skip: 100 * time.Millisecond}})
 	healthy, _ := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + good.addr + "/live/a")})
 	p, _ := h.Publish("live/a", hub.PublisherInfo{})
 	for i := range 5 {

@@ -275,7 +275,6 @@ func TestNginxIsRestarted(t *testing.T) {
 			return err == nil
 		})
 		listens := time.Now()
-		cfg.Logger.Debug("listens")
 		waitFor(t, "publishing", func() bool { return o.Stats().Publishes > published })
 		took = append(took, time.Since(listens))
 	}
