@@ -149,7 +149,9 @@ func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
 			return // an answer to an old ACK, or a second one
 		}
 		c.rtt.sample(now, now-r.at)
-		if c.lead() == c {
+		// Over the links of SRTLA (package srtla gives a group port 0) a long round trip went there and back over different ones, and its half
+		// says nothing.
+		if c.lead() == c && (c.peer.Port() != 0 || now-r.at <= c.rtt.minimum()*5/4+driftSpread) {
 			c.clock.sample(now, h.Timestamp, now-r.at)
 		}
 		c.confirmed = max(c.confirmed, r.next)

@@ -10,10 +10,11 @@ import (
 // drift of 200 ppm by 1 to 3 ms. Ours tracks offset and slope (an alpha-beta filter) over means of a second.
 const (
 	driftWindow = time.Second
-	driftLeast  = 8    // samples in a window that counts
-	driftAlpha  = 0.3  // ours: settles in 5 s
-	driftBeta   = 0.05 // ours: critically damped for alpha (alpha² / (2 - alpha))
-	driftSlope  = 500  // most that a clock is off, ppm: crystals are within 100, virtual machines within 300
+	driftLeast  = 8                    // samples in a window that counts
+	driftSpread = 2 * time.Millisecond // of round trips that are samples, above the shortest and a quarter; ours
+	driftAlpha  = 0.3                  // ours: settles in 5 s
+	driftBeta   = 0.05                 // ours: critically damped for alpha (alpha² / (2 - alpha))
+	driftSlope  = 500                  // most that a clock is off, ppm: crystals are within 100, virtual machines within 300
 	// rebaseAfter is how far the first packet may be from the time the handshake promised before we believe the packet.
 	rebaseAfter = time.Second
 )
