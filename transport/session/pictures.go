@@ -100,7 +100,7 @@ func (s *Sender) choose(now time.Duration) {
 			ahead = s.shorten(&f, first, i, ahead, limit)
 		case p.chain && p.class == fec.Reference:
 			ahead = s.thin(&f, first, i, ahead, limit)
-			if f.arrival(ahead) <= limit {
+			if f.arrival(ahead) <= p.capture+s.cfg.Latency-time.Millisecond { // without time for a round, but with its repairs
 				continue
 			}
 			if i > first || p.started || now-p.capture < s.cfg.Latency/4 && !s.crowded() {

@@ -158,7 +158,7 @@ func (s *Sender) WriteFrame(now time.Time, f *transport.Frame) error {
 	s.policy.media.add(at, k)
 	s.policy.frames.add(at, 1)
 	s.policy.copies = s.policy.media.perSecond(at)*s.cfg.Latency.Seconds() > decoderSymbols-decoderMargin
-	s.policy.dear = s.further(at, capture, k) == 1
+	s.policy.dear = s.further(at, capture, k) == 1 && s.further(at+s.group.gap+groupMargin, capture, k) == 1
 	s.policy.refresh(at, s.roundTime(), s.windowSpan(at, capture, k))
 	s.packetize(f, capture, total, k)
 	q := &s.queues[queueMedia]
