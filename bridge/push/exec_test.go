@@ -46,15 +46,15 @@ func tsFile(t *testing.T, pictures int) string {
 	return name
 }
 
-// encoder is an exec: input on a hub of its own.
-type encoder struct {
+// execution is an exec: input on a hub of its own.
+type execution struct {
 	*running
 	sub  *hub.Subscriber
 	done chan error
 	stop context.CancelFunc
 }
 
-func runEncoder(t *testing.T, command string, e Encoder) *encoder {
+func runEncoder(t *testing.T, command string, e Encoder) *execution {
 	t.Helper()
 	p := &Push{cfg: Config{Encoder: e, Logger: slog.New(slog.DiscardHandler)}}
 	in, err := p.newRunning(command)
@@ -67,14 +67,14 @@ func runEncoder(t *testing.T, command string, e Encoder) *encoder {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	x := &encoder{in.(*running), sub, make(chan error, 1), cancel}
+	x := &execution{in.(*running), sub, make(chan error, 1), cancel}
 	go func() { x.done <- in.run(ctx, h, "a/b") }()
 	t.Cleanup(func() { cancel(); _ = h.Close() })
 	return x
 }
 
 // pictures reads until n pictures have come, and returns their times.
-func (x *encoder) pictures(t *testing.T, n int) (at []time.Duration) {
+func (x *execution) pictures(t *testing.T, n int) (at []time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -90,7 +90,7 @@ func (x *encoder) pictures(t *testing.T, n int) (at []time.Duration) {
 	return at
 }
 
-func (x *encoder) end(t *testing.T) error {
+func (x *execution) end(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-x.done:

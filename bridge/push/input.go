@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/ingest"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
@@ -62,7 +63,16 @@ type listening struct {
 	name  string
 	serve func(ctx context.Context, h *hub.Hub, name string) error
 	at    net.Addr
+	shape *shaping // nil: read as fast as it comes
 }
+
+func (l *listening) retarget(_ time.Time, rate congestion.Bitrate) {
+	if l.shape != nil {
+		l.shape.retarget(rate)
+	}
+}
+
+func (l *listening) keyframe() {}
 
 func (l *listening) run(ctx context.Context, h *hub.Hub, name string) error {
 	return l.serve(ctx, h, name)
@@ -78,21 +88,33 @@ func (p *Push) Listening() net.Addr {
 
 func (p *Push) listenRTMP(u *url.URL) (input, error) {
 	name := strings.Trim(u.Path, "/")
-	if err := config.ValidName(name); err != nil {
+	err := config.ValidName(name)
+	if err != nil {
 		return nil, fmt.Errorf("%w: input %s: %w", config.ErrUsage, p.cfg.Input, err)
 	}
-	l, err := net.Listen("tcp", u.Host)
+	in := &listening{name: name}
+	var l net.Listener
+	var watch func(rtmpserver.Request) rtmpserver.Watcher
+	if p.cfg.Encoder.Shape {
+		in.shape = &shaping{}
+		watch = in.shape.watch
+		l, err = in.shape.listen(u.Host)
+	} else {
+		l, err = net.Listen("tcp", u.Host)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInput, err)
 	}
-	return &listening{name: name, at: l.Addr(), serve: func(ctx context.Context, h *hub.Hub, _ string) error {
-		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Authorize: func(_ context.Context, r rtmpserver.Request) error {
+	in.at = l.Addr()
+	in.serve = func(ctx context.Context, h *hub.Hub, _ string) error {
+		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Watch: watch, Authorize: func(_ context.Context, r rtmpserver.Request) error {
 			if !r.Publish || r.Name != name {
 				return rtmpserver.ErrUnauthorized
 			}
 			return nil
 		}}).Serve(ctx, l)
-	}}, nil
+	}
+	return in, nil
 }
 
 func (p *Push) listenSRT(u *url.URL) (input, error) {
