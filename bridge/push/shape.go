@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
 	"github.com/fairlead-live/fairlead/congestion"
 )
@@ -17,11 +18,13 @@ type shaping struct {
 	s  shaper
 }
 
-// The encoder's kernel takes 2 to 4 MB on loopback before its send call waits, whatever our receive buffer is: 5 s of 4 Mbit/s in which
-// an encoder notices nothing. It chooses its buffer by the largest segment, which we tell it; measured on Linux 6.18 at 250 kB/s:
-// 2.7 MB with neither, 2.4 MB with 16 KiB of receive buffer, 540 kB with segments of 1460 bytes, 80 kB with 4 KiB and 1460 bytes.
+// The encoder's kernel takes 3 to 4 MB on loopback before its send call waits, whatever our receive buffer is: 5 s of 4 Mbit/s in which
+// an encoder notices nothing. It sizes its buffer by the largest segment, which we tell it, and by how the connection went so far. Read
+// at 2 Mbit/s on Linux 6.18 it held 3.0 MB with neither, 0.8 MB with segments of 1460 bytes alone, 0.23 MB with 16 KiB of receive buffer as
+// well, but up to 1.2 MB after some seconds of full speed; less than 16 KiB cost whole seconds of waiting for a window. What bounds it for good is the
+// sender's net.ipv4.tcp_wmem (docs/push.md).
 const (
-	shapeReceive = 4 << 10
+	shapeReceive = 16 << 10
 	shapeSegment = 1460 // Ethernet's
 )
 
@@ -38,7 +41,7 @@ func (h *shaping) listen(addr string) (net.Listener, error) {
 func (h *shaping) watch(rtmpserver.Request) rtmpserver.Watcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.s = shaper{target: h.s.target}
+	h.s = shaper{target: h.s.target, skipped: h.s.skipped}
 	return h
 }
 
@@ -47,6 +50,16 @@ func (h *shaping) Media(at time.Time, stamp time.Duration, size int, _ bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.s.media(at, stamp, size)
+}
+
+// Keep implements rtmpserver.Watcher.
+func (h *shaping) Keep(f *media.Frame) bool {
+	if !f.Codec.IsVideo() {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.s.keep(f.Flags.Has(media.Key))
 }
 
 // Close implements rtmpserver.Watcher.

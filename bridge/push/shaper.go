@@ -12,6 +12,8 @@ import (
 //	fits     the stream is below the target: a bucket lets key frames through
 //	brake    it is above: it is read slower than the target, until the encoder has come down below it
 //	drain    it is below again and late: it is read a little faster than the target, until it has caught up
+//	skip     braking has told the encoder all it can, and pictures of the old rate wait: everything is read at once, sound is kept,
+//	         pictures are dropped up to a key frame that is not late
 //
 // It is owned by its caller, who tells it the time.
 type shaper struct {
@@ -25,6 +27,10 @@ type shaper struct {
 	based  time.Time
 	lag    time.Duration // of the newest message behind the fastest one
 	state  shape
+	since  time.Time // of state
+	mute   bool      // pictures are dropped up to a key frame
+
+	skipped uint64 // pictures
 }
 
 type stamped struct {
@@ -38,25 +44,30 @@ const (
 	shapeFits shape = iota
 	shapeBrake
 	shapeDrain
+	shapeSkip
 )
 
-func (s shape) String() string { return [...]string{"fits", "brake", "drain"}[s] }
+func (s shape) String() string { return [...]string{"fits", "brake", "drain", "skip"}[s] }
 
 // Ours: docs/push.md has what they cost; bridge/push TestShape measures it.
 const (
-	shapeWindow = time.Second            // of the stream, over which its rate is measured
-	shapeOver   = 1.03                   // above the target: brake; measuring is that exact
-	shapeSlow   = 0.85                   // of the target, while braking
-	shapeFast   = 1.08                   // of the target, while draining: the controller's own reserve (congestion: share)
-	shapeLate   = 80 * time.Millisecond  // is late; below it an encoder's own rhythm
-	shapeBurst  = 300 * time.Millisecond // of the target, in the bucket: a key frame
-	shapeForget = 1000                   // the fastest message counts a millisecond less each second: clocks drift
+	shapeWindow  = time.Second             // of the stream, over which its rate is measured
+	shapeOver    = 1.03                    // above the target: brake; measuring is that exact
+	shapeSlow    = 0.85                    // of the target, while braking
+	shapeFast    = 1.08                    // of the target, while draining: the controller's own reserve (congestion: share)
+	shapeLate    = 80 * time.Millisecond   // is late; below it an encoder's own rhythm
+	shapeBurst   = 300 * time.Millisecond  // of the target, in the bucket: a key frame
+	shapeLearnt  = 5 * time.Second         // of braking: real OBS noticed after 2.6 s, with 1.3 MB in its kernel, and then measures for 1 s at least
+	shapeOld     = 2 * time.Second         // pictures this late, kernel's buffers aside, are not worth sending slowly
+	shapeSkipped = 1500 * time.Millisecond // is enough to read what waits: it is on this machine or near
+	shapeHidden  = 240_000                 // bytes in the kernel's buffers, of which the encoder knows nothing: shapeReceive
+	shapeForget  = 1000                    // the fastest message counts a millisecond less each second: clocks drift
 )
 
 // media is told of a message that has been read.
 func (s *shaper) media(now time.Time, stamp time.Duration, size int) {
 	if n := len(s.stamps); n > 0 && (stamp-s.stamps[n-1].at).Abs() > jump {
-		*s = shaper{target: s.target, bucket: s.bucket, at: s.at} // another timeline
+		*s = shaper{target: s.target, bucket: s.bucket, at: s.at, skipped: s.skipped} // another timeline
 	}
 	s.stamps = append(s.stamps, stamped{stamp, size})
 	s.bytes += size
@@ -68,32 +79,34 @@ func (s *shaper) media(now time.Time, stamp time.Duration, size int) {
 		s.bytes -= s.stamps[0].size
 		s.stamps = s.stamps[1:]
 	}
-	if s.based.IsZero() {
+	late := now.Sub(s.based) - stamp // of any message: a constant and its lag
+	if fast := s.base + now.Sub(s.based)/shapeForget; s.based.IsZero() || late < fast {
 		s.based, s.base = now, -stamp
+		late = s.base
 	}
-	late := now.Sub(s.based) - stamp - s.base
-	if late < s.lagBase(now) {
-		s.base += late
-		s.based, s.base = now, -stamp
-		late = 0
-	} else {
-		late -= s.lagBase(now)
+	s.lag = late - s.base
+	was := s.state
+	s.judge(now, newest-s.stamps[0].at)
+	if s.state != was {
+		s.since = now
 	}
-	s.lag = late
-	s.judge(newest - s.stamps[0].at)
 }
-
-// lagBase is how much the fastest message has been forgotten.
-func (s *shaper) lagBase(now time.Time) time.Duration { return now.Sub(s.based) / shapeForget }
 
 // rate is the stream's own, by its stamps.
 func (s *shaper) rate() float64 { return float64(s.bytes) * 8 / shapeWindow.Seconds() }
 
-func (s *shaper) judge(span time.Duration) {
+func (s *shaper) judge(now time.Time, span time.Duration) {
 	if s.target == 0 || span < shapeWindow*9/10 {
 		return
 	}
 	switch r := s.rate(); {
+	case s.state == shapeSkip && s.lag > shapeLate && now.Sub(s.since) < shapeSkipped: // until it has caught up
+	case s.state == shapeSkip: // what is late now though everything was read is the encoder's own doing
+		s.state = shapeFits
+		s.base += s.lag
+		s.lag = 0
+	case s.state == shapeBrake && now.Sub(s.since) > shapeLearnt && s.lag-hiddenTime(r) > shapeOld:
+		s.state, s.mute = shapeSkip, true
 	case r > shapeOver*float64(s.target):
 		s.state = shapeBrake
 	case s.lag > shapeLate && r <= float64(s.target):
@@ -101,6 +114,21 @@ func (s *shaper) judge(span time.Duration) {
 	case s.lag <= shapeLate/2:
 		s.state = shapeFits
 	}
+}
+
+// hiddenTime is how late a message is at a rate by the kernel's buffers alone.
+func hiddenTime(rate float64) time.Duration {
+	return time.Duration(shapeHidden * 8 / rate * float64(time.Second))
+}
+
+// keep says whether a picture is to be handed on.
+func (s *shaper) keep(key bool) bool {
+	if s.mute && (!key || s.state == shapeSkip && s.lag > shapeOld/4) {
+		s.skipped++
+		return false
+	}
+	s.mute = false
+	return true
 }
 
 // retarget says what the path carries: of all tracks.
@@ -119,7 +147,8 @@ func (s *shaper) pace() float64 {
 
 // take returns how many bytes may be read now, at most n. 0: none; ask again after wait.
 func (s *shaper) take(now time.Time, n int) (got int, wait time.Duration) {
-	if s.target == 0 {
+	if s.target == 0 || s.state == shapeSkip {
+		s.at, s.bucket = now, 0
 		return n, 0
 	}
 	if s.at.IsZero() {
@@ -136,7 +165,11 @@ func (s *shaper) take(now time.Time, n int) (got int, wait time.Duration) {
 }
 
 // read is told how many bytes were read.
-func (s *shaper) read(n int) { s.bucket -= float64(n) }
+func (s *shaper) read(n int) {
+	if s.state != shapeSkip {
+		s.bucket -= float64(n)
+	}
+}
 
 // shapeLeast is what a read waits for: below it system calls cost more than smoothness is worth.
 const shapeLeast = 1400

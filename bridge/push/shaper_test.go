@@ -1,7 +1,11 @@
 package push
 
 import (
+	"errors"
 	"flag"
+	"io"
+	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -127,7 +131,7 @@ func (w *obsWorld) read(now time.Duration) {
 			return
 		}
 		w.s.media(at, p.dts, p.size)
-		if i := p.dts / time.Second; p.video {
+		if i := p.dts / time.Second; p.video && w.s.keep(p.key) {
 			w.lags[i] = max(w.lags[i], now-p.dts)
 		}
 		w.pipe = w.pipe[1:]
@@ -145,22 +149,68 @@ func TestShape(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		hidden int
-	}{{"kernel buffers kept small", 75_000}, {"kernel buffers as they come on loopback", 2_700_000}} {
+		down   int           // seconds until the encoder is below the target
+		late   time.Duration // a picture at most
+	}{
+		{"kernel buffers that are kept small", 240_000, 3, 4 * time.Second},
+		{"kernel buffers as they come on loopback", 2_700_000, 0, 5 * time.Second}, // the encoder notices nothing: docs/push.md
+	} {
 		w := &obsWorld{rule: encoder.NewOBS(5000, 160), hidden: c.hidden, target: target, shape: true}
 		w.run(t, 100*time.Second)
-		lags := slices.Clone(w.lags[28:50])
-		slices.Sort(lags)
-		down := 20
-		for i := 20; i < 50; i++ {
-			if w.rates[i]*1000+160e3 > target(30*time.Second)*1.02 {
-				down = i + 1
-			}
-			if w.rates[i]*1000+160e3 <= target(30*time.Second)*1.02 && down == i {
-				break
+		down := slices.IndexFunc(w.rates[20:50], func(kbit float64) bool { return kbit*1000+160e3 <= target(30*time.Second) })
+		up := slices.IndexFunc(w.rates[50:], func(kbit float64) bool { return kbit >= 4800 })
+		t.Logf("%s: below the target after %d s (-1: never), late by %v at most, back after %d s, %d pictures dropped", c.name, down, slices.Max(w.lags), up, w.s.skipped)
+		if c.down > 0 && (down < 0 || down > c.down || up < 0 || up > 30) {
+			t.Errorf("%s: below the target after %d s, want %d; back at 5 Mbit/s after %d s, want 30", c.name, down, c.down, up)
+		}
+		if worst := slices.Max(w.lags); worst > c.late || w.lags[98] > 10*time.Millisecond {
+			t.Errorf("%s: late by %v at most, want %v; by %v in the end", c.name, worst, c.late, w.lags[98])
+		}
+	}
+}
+
+// A connection is read no faster than the shaper says, and one that fits is not held back.
+func TestShapedConn(t *testing.T) {
+	h := &shaping{}
+	l, err := h.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			if _, err := near.Write(b); err != nil {
+				return
 			}
 		}
-		up := slices.IndexFunc(w.rates[50:], func(r float64) bool { return r >= 4800 })
-		t.Logf("%s: below the target after %d s; late by %v at most, %v (median of seconds) from 8 s after the step on; %v in the last seconds; back at 5 Mbit/s after %d s",
-			c.name, down-20, slices.Max(w.lags), lags[len(lags)/2], slices.Max(w.lags[95:99]), up)
+	}()
+	b := make([]byte, 32<<10)
+	if n, err := io.ReadFull(far, b); n != len(b) || err != nil { // no target yet
+		t.Fatal(n, err)
+	}
+	h.retarget(800_000)
+	began, got := time.Now(), 0
+	_ = far.SetReadDeadline(began.Add(700 * time.Millisecond))
+	for err == nil {
+		var n int
+		n, err = far.Read(b)
+		got += n
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	if most := int(1.03 * 100_000 * (time.Since(began) + shapeBurst).Seconds()); got > most || got < shapeLeast {
+		t.Errorf("%d bytes read in %v of 800 kbit/s, want at most %d", got, time.Since(began), most)
 	}
 }

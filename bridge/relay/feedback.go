@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/feedback"
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
 	"github.com/fairlead-live/fairlead/transport/srt"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
@@ -102,6 +103,9 @@ func (w *rtmpWatcher) Media(at time.Time, stamp time.Duration, size int, _ bool)
 	defer w.mu.Unlock()
 	w.link.Frame(at, stamp, size)
 }
+
+// Keep implements rtmpserver.Watcher.
+func (w *rtmpWatcher) Keep(*media.Frame) bool { return true }
 
 func (w *rtmpWatcher) tell(now time.Time) {
 	w.mu.Lock()

@@ -236,7 +236,7 @@ func (c *conn) media(now time.Time, m rtmp.Message) error {
 			c.watcher.Media(now, stamp, len(part.Payload), part.Type == rtmp.TypeVideo)
 		}
 		f := c.parser.Parse(flv.TagType(part.Type), stamp, part.Payload)
-		if f == nil {
+		if f == nil || c.watcher != nil && !c.watcher.Keep(f) {
 			continue
 		}
 		f.Arrival = now

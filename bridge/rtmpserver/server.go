@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/tcp"
 )
@@ -45,6 +46,8 @@ type Request struct {
 type Watcher interface {
 	// Media is told of a message of audio or video: when it had come, the encoder's time stamp, and its bytes.
 	Media(at time.Time, stamp time.Duration, size int, video bool)
+	// Keep decides whether a frame goes to the hub. It borrows f.
+	Keep(f *media.Frame) bool
 	Close()
 }
 
