@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/srtp"
+	"github.com/fairlead-live/fairlead/transport/udp"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
@@ -181,8 +182,9 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 
 // path is a socket and quic-go's transport on it.
 type path struct {
-	sock *socket
-	tr   *quic.Transport
+	sock  *socket
+	tr    *quic.Transport
+	burst *udp.Burst // media, of the session's goroutine
 }
 
 func newPath() (*path, error) {
@@ -195,7 +197,12 @@ func newPath() (*path, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &path{sock, &quic.Transport{Conn: sock}}, nil
+	burst, err := udp.NewBurst(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &path{sock, &quic.Transport{Conn: sock}, burst}, nil
 }
 
 func (p *path) close() {

@@ -230,29 +230,51 @@ func (s *sending) sendTracks() {
 	s.send(wire.AppendTracks(nil, tracks))
 }
 
-// drain sends what the session lets go.
+// drain sends what the session lets go: what goes at the same moment with one system call.
 func (s *sending) drain() {
+	if s.frames != nil {
+		s.drainFrames()
+		return
+	}
+	burst := s.path.burst
 	for {
-		if s.blocked = s.frames != nil && len(s.frames) == cap(s.frames); s.blocked {
+		b, ok := s.tx.AppendDatagram(burst.Room(), s.now)
+		if !ok {
+			break
+		}
+		if !burst.Add(b) {
+			s.flush()
+		}
+	}
+	s.flush()
+}
+
+// flush sends a burst. What the system refuses is like a loss; a path that is gone ends the connection by its idle time-out.
+func (s *sending) flush() {
+	failed, err := s.path.burst.Flush(s.remote)
+	if failed == 0 {
+		return
+	}
+	if tooLong(err) {
+		s.shrink()
+	}
+	s.sendErrors += uint64(failed)
+	s.client.mu.Lock()
+	s.client.stats.SendErrors += uint64(failed)
+	s.client.mu.Unlock()
+}
+
+// drainFrames is drain where media is inside QUIC.
+func (s *sending) drainFrames() {
+	for {
+		if s.blocked = len(s.frames) == cap(s.frames); s.blocked {
 			return
 		}
 		b, ok := s.tx.AppendDatagram(s.out[:0], s.now)
 		if !ok {
 			return
 		}
-		if s.frames != nil {
-			s.frames <- append([]byte(nil), b...)
-			continue
-		}
-		if err := s.path.sock.send(b, nil, s.remote); err != nil {
-			if tooLong(err) {
-				s.shrink()
-			}
-			s.sendErrors++ // like a loss; a path that is gone ends the connection by its idle time-out
-			s.client.mu.Lock()
-			s.client.stats.SendErrors++
-			s.client.mu.Unlock()
-		}
+		s.frames <- append([]byte(nil), b...)
 	}
 }
 
