@@ -34,6 +34,9 @@ type Config struct {
 	Packets int           // how many packets it may hold: a power of two
 	Latency time.Duration // from the earliest possible arrival to release
 	InOrder bool          // release a frame as soon as all before it are released or lost
+	// Most, where it is above Latency, is how long an incomplete frame is waited for, and all behind it with it: they are late
+	// then, and none is lost that comes.
+	Most time.Duration
 }
 
 // Counts are the receiver's side of the sum rule: they sum to the number of media sequence numbers
@@ -80,6 +83,7 @@ type Buffer struct {
 	number int64         // frames accounted for
 	broken [256 / 8]byte // tracks whose next frame follows a gap
 	counts Counts
+	shown  time.Duration // when the newest frame was due; with Config.Most
 }
 
 // New makes an empty buffer.
@@ -231,6 +235,11 @@ func (b *Buffer) at(n int64) *slot { return &b.slots[n&int64(len(b.slots)-1)] }
 
 func (b *Buffer) due(p *slot) time.Duration {
 	return p.capture + b.offset.least() + b.cfg.Latency
+}
+
+// limit is when p is of no use any more.
+func (b *Buffer) limit(p *slot) time.Duration {
+	return b.due(p) + max(0, b.cfg.Most-b.cfg.Latency)
 }
 
 // state of the transport flags on the wire.

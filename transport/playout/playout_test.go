@@ -93,6 +93,33 @@ func TestInOrder(t *testing.T) {
 	pop(t, b, 100*ms, 2)
 }
 
+func TestLatencyThatMayGrow(t *testing.T) {
+	b, f := three()
+	b.cfg.Most = 300 * ms
+	put(b, 31*ms, f[0], First, 0, 1)
+	put(b, 41*ms, f[1], First, 0, 2)
+	put(b, 51*ms, f[2], First, 0, 1)
+	pop(t, b, 130*ms, 0)
+	none(t, b, 160*ms) // 1 lacks a packet and is waited for, and 2 waits behind it
+	if got := b.NextTimeout(); got != 340*ms {
+		t.Errorf("next timeout = %v, want 340 ms: capture 10 + delay 30 + 300", got)
+	}
+	put(b, 200*ms, f[1], Resent, 1)
+	pop(t, b, 200*ms, 1)
+	if _, _, due, ok := b.Pop(200 * ms); !ok || due != 200*ms {
+		t.Errorf("the frame behind it: %v, due at %v; want at once", ok, due)
+	}
+	if c := b.Counts(); c.Lost != 0 || c.Frames != 3 || c.FramesLost != 0 {
+		t.Errorf("counts = %+v", c)
+	}
+	put(b, 210*ms, frame{3, 7, 2, 170 * ms}, First, 0)
+	none(t, b, 499*ms)
+	none(t, b, 500*ms) // given up
+	if c := b.Counts(); c.Lost != 0 || b.Next() != 8 {
+		t.Errorf("counts = %+v, cursor %d", c, b.Next())
+	}
+}
+
 func TestIncompleteFrameIsDroppedWhenDue(t *testing.T) {
 	b, f := three()
 	put(b, 31*ms, f[0], First, 0, 1)

@@ -18,10 +18,14 @@ func (b *Buffer) Pop(now time.Duration) (p transport.Payload, arrival, due time.
 			if !b.cfg.InOrder && now < due {
 				return p, 0, 0, false
 			}
-			if late := b.lastArrival(start, end); late <= due {
+			if late := b.lastArrival(start, end); late <= b.limit(s) {
+				if b.cfg.Most > b.cfg.Latency { // it came late, or waited behind one that did
+					due = max(due, late, b.shown)
+					b.shown = due
+				}
 				return b.release(start, end), late, due, true
 			}
-			b.dropTo(end) // complete, but its last packet came when it was due already
+			b.dropTo(end) // complete, but its last packet came too late
 			continue
 		}
 		if to, stuck := b.skipTo(now, start); !stuck {
@@ -38,12 +42,15 @@ func (b *Buffer) NextTimeout() time.Duration {
 	if complete && b.cfg.InOrder {
 		return 1
 	}
-	if start < b.end && b.at(start).state == held && b.at(start).flags.Has(wire.Start) {
+	if complete {
 		return max(1, b.due(b.at(start)))
+	}
+	if start < b.end && b.at(start).state == held && b.at(start).flags.Has(wire.Start) {
+		return max(1, b.limit(b.at(start)))
 	}
 	for n := b.next; n < b.end; n++ {
 		if s := b.at(n); s.state == held && s.flags.Has(wire.Start) {
-			return max(1, b.due(s))
+			return max(1, b.limit(s))
 		}
 	}
 	return 0
@@ -65,19 +72,19 @@ func (b *Buffer) first() (start, end int64, complete bool) {
 }
 
 // skipTo decides whether the incomplete frame at the cursor is given up, and where the cursor goes then: to the next
-// start, after its own end, or as far as it is known. The frame is dead when it is due, when a packet of it was
-// abandoned, or when its start is missing and the frame behind it is due.
+// start, after its own end, or as far as it is known. The frame is dead when its limit has come, when a packet of it was
+// abandoned, or when its start is missing and the limit of the frame behind it has come.
 func (b *Buffer) skipTo(now time.Duration, start int64) (to int64, stuck bool) {
 	if start >= b.end {
 		return 0, true
 	}
 	begun := b.at(start).state == held && b.at(start).flags.Has(wire.Start)
-	dead := begun && now >= b.due(b.at(start))
+	dead := begun && now >= b.limit(b.at(start))
 	ended, known := false, start
 	for n := start; n < b.end; n++ {
 		s := b.at(n)
 		if s.state == held && n > start && s.flags.Has(wire.Start) {
-			return n, !dead && (begun || now < b.due(s))
+			return n, !dead && (begun || now < b.limit(s))
 		}
 		if s.state == waiting || ended {
 			continue

@@ -175,6 +175,35 @@ func TestOutageIsNoLoss(t *testing.T) {
 	}
 }
 
+// The latency may grow: what a path cannot carry in time comes late, in order and whole, and once there is room again in time.
+func TestLatencyGrows(t *testing.T) {
+	cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0.02, 0, 1)
+	cfg.MaxLatency = 2 * time.Second
+	cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+	w := newWorld(t, 1, cfg, up, down, video4M())
+	w.noPlans, w.source.sound = true, true
+	up.rate = 6 * congestion.Mbps
+	w.run(4*time.Second, true)
+	up.rate = 3 * congestion.Mbps
+	w.run(3*time.Second, true)
+	up.rate = 8 * congestion.Mbps
+	w.run(6*time.Second, true)
+	w.run(3*time.Second, false)
+	if s := w.sum(); s.FramesLost > 0 || s.FramesDropped != (transport.FrameClasses{}) || w.sounds != w.soundsMade {
+		t.Errorf("%d frames lost, dropped %v, %d of %d sounds", s.FramesLost, s.FramesDropped, w.sounds, w.soundsMade)
+	}
+	longest, last := time.Duration(0), w.got[len(w.got)-1]
+	for _, g := range w.got {
+		longest = max(longest, g.at-g.capture)
+	}
+	if longest < 600*time.Millisecond || longest > 2100*time.Millisecond {
+		t.Errorf("the latest frame took %v, want more than the latency and at most 2 s and the way", longest)
+	}
+	if d := last.at - last.capture; d > 340*time.Millisecond {
+		t.Errorf("the last frame took %v, want the latency and the way again", d)
+	}
+}
+
 // The account at the start, and after a rest.
 func TestBudgetEarns(t *testing.T) {
 	var b budget

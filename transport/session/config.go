@@ -25,6 +25,7 @@ type Controller interface {
 // Config is common to both ends. The zero value of a field means its default.
 type Config struct {
 	Latency    time.Duration      // playout latency on top of the one-way delay; 300 ms
+	MaxLatency time.Duration      // up to which it may grow where the path carries less than the stream: frames are late then, not lost; 0: not
 	MTU        int                // bytes of UDP payload, 1200
 	MaxBitrate congestion.Bitrate // of media; sizes the buffers; 20 Mbit/s
 	InOrder    bool               // receiver: release frames as soon as they are in order, not at constant latency
@@ -70,6 +71,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Latency < 10*time.Millisecond || c.Latency > 30*time.Second:
 		return fmt.Errorf("session: Latency = %v: want 10ms to 30s", c.Latency)
+	case c.MaxLatency != 0 && (c.MaxLatency < c.Latency || c.MaxLatency > 30*time.Second):
+		return fmt.Errorf("session: MaxLatency = %v: want 0, or %v to 30s", c.MaxLatency, c.Latency)
 	case c.MTU < minMTU || c.MTU > maxMTU:
 		return fmt.Errorf("session: MTU = %d: want %d to %d", c.MTU, minMTU, maxMTU)
 	case c.MaxBitrate < 50*congestion.Kbps || c.MaxBitrate > 200*congestion.Mbps:
@@ -93,7 +96,7 @@ func (c *Config) dataBytes() int {
 // packets is how many packets a latency and a bit holds at MaxBitrate, as a power of two: the length of
 // the send buffer and of the playout ring. That is the stated playout bound: packets() × MTU bytes.
 func (c *Config) packets() int {
-	n := c.MaxBitrate.Bytes(c.Latency+250*time.Millisecond)/c.dataBytes() + fec.MaxCount
+	n := c.MaxBitrate.Bytes(max(c.Latency, c.MaxLatency)+250*time.Millisecond)/c.dataBytes() + fec.MaxCount
 	return 1 << bits.Len(uint(max(255, min(n, 4095))))
 }
 

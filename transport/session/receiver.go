@@ -40,7 +40,7 @@ func NewReceiver(now time.Time, cfg Config) (*Receiver, error) {
 	}
 	return &Receiver{
 		cfg: cfg, zero: now, decoder: decoder, record: newRecorder(),
-		buffer: playout.New(playout.Config{Packets: cfg.packets(), Latency: cfg.Latency, InOrder: cfg.InOrder}),
+		buffer: playout.New(playout.Config{Packets: cfg.packets(), Latency: cfg.Latency, InOrder: cfg.InOrder, Most: cfg.MaxLatency}),
 		open:   make([]byte, 0, maxMTU),
 	}, nil
 }

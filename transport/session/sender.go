@@ -79,6 +79,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	cfg.Latency = max(cfg.Latency, cfg.MaxLatency) // what is late by the first is of use up to the second
 	n := cfg.packets()
 	encoder, err := fec.NewEncoder(fec.Config{Symbols: n, SymbolBytes: cfg.symbolBytes()})
 	if err != nil {

@@ -177,7 +177,7 @@ func TestTooMuch(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
-	for _, cfg := range []Config{{Latency: time.Millisecond}, {MTU: 100}, {MaxBitrate: 1}, {Tag: 1 << 28}} {
+	for _, cfg := range []Config{{Latency: time.Millisecond}, {MTU: 100}, {MaxBitrate: 1}, {Tag: 1 << 28}, {MaxLatency: time.Millisecond}} {
 		if _, err := NewSender(epoch, cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}
