@@ -53,6 +53,10 @@ func talk(addr, streamID string, id uint32) (*talker, error) {
 	if err != nil {
 		return nil, err
 	}
+	return talkOver(conn, streamID, id)
+}
+
+func talkOver(conn net.Conn, streamID string, id uint32) (*talker, error) {
 	k := &talker{conn: conn, id: id, began: time.Now(), b: make([]byte, srt.HeaderLen+1316)}
 	var cookie uint32
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
