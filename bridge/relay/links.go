@@ -49,7 +49,7 @@ func (r *Relay) Link(stream string) (api.Link, bool) {
 func srtLink(st srtlink.Stats) api.Link {
 	return api.Link{
 		RTT: st.RTT, Latency: st.Latency, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
-		Dropped: st.Dropped, Belated: st.Belated,
+		Repaired: st.Rebuilt, Dropped: st.Dropped, Belated: st.Belated,
 	}
 }
 

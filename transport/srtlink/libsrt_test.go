@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -204,6 +205,9 @@ func TestLibsrtThroughLoss(t *testing.T) {
 				}
 			}
 			t.Logf("%d of %d, %d datagrams lost, %+v", n, packets, path.lost.Load(), *last.Load())
+			if rebuilt := last.Load().Rebuilt; rebuilt == 0 && strings.Contains(c.options, "packetfilter") {
+				t.Error("nothing rebuilt")
+			}
 			if n < c.least || c.resends && last.Load().Retransmitted == 0 {
 				t.Errorf("%d of %d came through, want ≥ %d", n, packets, c.least)
 			}

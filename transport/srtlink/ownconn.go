@@ -254,7 +254,7 @@ func (k *ownLink) stats() Stats {
 
 func statsOf(s srt.Stats, overrun uint64) Stats {
 	return Stats{
-		Latency: s.Latency, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun,
+		Latency: s.Latency, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun, Rebuilt: s.Rebuilt,
 		Belated: s.Drops[srt.DropBelated], Undecrypted: s.Drops[srt.DropUndecrypted], ReceivedBytes: s.ReceivedBytes,
 	}
 }
