@@ -29,6 +29,7 @@ type lossyPath struct {
 	back   *net.UDPConn
 	caller netip.AddrPort
 	lost   atomic.Int64
+	line   chan delayed // in order: a machine that is busy reorders timers
 }
 
 func newLossyPath(t *testing.T, to string, delay time.Duration, p float64) *lossyPath {
@@ -37,9 +38,22 @@ func newLossyPath(t *testing.T, to string, delay time.Duration, p float64) *loss
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lossyPath{front: front, to: netip.MustParseAddrPort(to), delay: delay, p: p, rng: rand.New(rand.NewPCG(1, 1))}
+	l := &lossyPath{front: front, to: netip.MustParseAddrPort(to), delay: delay, p: p, rng: rand.New(rand.NewPCG(1, 1)), line: make(chan delayed, 4096)}
 	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case d := <-l.line:
+				time.Sleep(time.Until(d.at))
+				_, _ = d.c.WriteToUDPAddrPort(d.b, d.to)
+			case <-done:
+				return
+			}
+		}
+	})
 	t.Cleanup(func() {
+		close(done)
 		_ = front.Close()
 		l.mu.Lock()
 		if l.back != nil {
@@ -91,8 +105,19 @@ func (l *lossyPath) pass(c *net.UDPConn, to netip.AddrPort, b []byte) {
 		l.lost.Add(1)
 		return
 	}
-	b = append([]byte(nil), b...)
-	time.AfterFunc(l.delay, func() { _, _ = c.WriteToUDPAddrPort(b, to) })
+	select {
+	case l.line <- delayed{time.Now().Add(l.delay), c, to, append([]byte(nil), b...)}:
+	default:
+		l.lost.Add(1)
+	}
+}
+
+// delayed is a datagram on its way.
+type delayed struct {
+	at time.Time
+	c  *net.UDPConn
+	to netip.AddrPort
+	b  []byte
 }
 
 func (l *lossyPath) addr() string { return l.front.LocalAddr().String() }
