@@ -12,7 +12,8 @@ type Config struct {
 	// payload of an Ethernet datagram.
 	SymbolBytes int
 	// Stored is how many of the Symbols a Decoder keeps the bytes of, 128..Symbols. Zero: all. When there are more, those
-	// settled first give way (Decoder.Settle), then the oldest: so a window of a second fits into the memory of half a one.
+	// that have expired (Decoder.Expire) give way, then those settled first (Decoder.Settle), then the oldest: so a window of a
+	// second fits into the memory of half a one.
 	Stored int
 	// Equations is how many unsolved equations a Decoder keeps, 1..Symbols. Zero: 128. When full, the equation of the
 	// oldest missing symbol gives way.

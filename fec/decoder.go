@@ -378,10 +378,14 @@ func (d *Decoder) drop(s *decoderSlot, state slotState) {
 	d.held--
 }
 
-// evict frees the buffers of the symbols settled first, or of the oldest known symbol; it reports false when there is none,
-// which cannot be while there are fewer equations than buffers.
+// evict frees buffers of known symbols: the oldest that has expired, else those settled first, else the oldest. It reports
+// false when there is none, which cannot be while there are fewer equations than buffers. Were the settled ones first, frames
+// that are lost for good would keep their places, and more would be lost for want of them.
 func (d *Decoder) evict() bool {
 	was := d.held
+	if d.evictTo(min(d.floor, d.newest+1)) {
+		return true
+	}
 	for d.spans > 0 && d.held == was {
 		run := d.settled[d.settle]
 		d.settle = (d.settle + 1) % len(d.settled)
@@ -392,16 +396,20 @@ func (d *Decoder) evict() bool {
 			}
 		}
 	}
-	for range 2 {
-		for d.low = max(d.low, d.newest-int64(len(d.ring))+1); d.held == was && d.low <= d.newest; d.low++ {
-			if s := d.slot(d.low); s.seq == d.low && s.state == known {
-				d.drop(s, spent)
-			}
-		}
-		if d.held < was {
+	if d.held < was || d.evictTo(d.newest+1) {
+		return true
+	}
+	d.low = 0
+	return d.evictTo(d.newest + 1)
+}
+
+// evictTo frees the buffer of the oldest known symbol before end.
+func (d *Decoder) evictTo(end int64) bool {
+	for d.low = max(d.low, d.newest-int64(len(d.ring))+1); d.low < end; d.low++ {
+		if s := d.slot(d.low); s.seq == d.low && s.state == known {
+			d.drop(s, spent)
 			return true
 		}
-		d.low = 0
 	}
 	return false
 }
