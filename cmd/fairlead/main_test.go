@@ -141,7 +141,7 @@ func TestDemoServesAStreamThatDecodesWithoutAnError(t *testing.T) {
 
 func TestRelayStartsWithoutConfiguration(t *testing.T) {
 	// Free ports, so that the test can run beside a relay; everything else is as a first user gets it.
-	p := startFairlead(t, "relay", "--srt", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	p := startFairlead(t, "relay", "--srt", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0")
 	addr := p.find(t, `fairlead: ready srt=\S+ rtmp=\S+ http=(\S+)`)
 	for _, want := range []string{"OBS, SRT", "OBS, RTMP", "Stream Key", "ffmpeg, SRT", "latency=300000", "µs", "srt-live-transmit", "latency=300'",
 		"HTTP-FLV", "rtmp://", "generated", "fairlead push INPUT 'fairlead://"} {
@@ -159,7 +159,7 @@ func TestRelayStartsWithoutConfiguration(t *testing.T) {
 			t.Errorf("%s = %s", path, res.Status)
 		}
 	}
-	q := startFairlead(t, "relay", "--srt", "", "--quic", "", "--rtmp", "", "--http", addr)
+	q := startFairlead(t, "relay", "--srt", "", "--quic", "", "--rtmp", "", "--http", addr, "--api", "")
 	if err := q.cmd.Wait(); err == nil || !strings.Contains(q.text(), "another program listens there") {
 		t.Errorf("a second relay on the same port: %v\n%s", err, q.text())
 	}
@@ -218,7 +218,7 @@ func TestPushReportsAndExits(t *testing.T) {
 	if err := os.WriteFile(file, ts, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	relay := startFairlead(t, "relay", "--srt", "", "--rtmp", "", "--quic", "127.0.0.1:0", "--http", "127.0.0.1:0", "--key", "live/cam")
+	relay := startFairlead(t, "relay", "--srt", "", "--rtmp", "", "--quic", "127.0.0.1:0", "--http", "127.0.0.1:0", "--api", "", "--key", "live/cam")
 	url := relay.find(t, `'(fairlead://[^']+)'`)
 	good := startFairlead(t, "push", "--stats", "json", file, url)
 	if err := good.cmd.Wait(); err != nil {
