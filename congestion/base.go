@@ -27,6 +27,8 @@ const (
 	baseBucketD = 5 * time.Second
 	// driftMax bounds what is believed: ours; clocks of phones and servers are within 100 ppm of the truth.
 	driftMax = 500e-6
+	// driftRest is how far, s, the buckets may lie from a line for its slope to be a drift. Ours: half of a report's wait is 10 ms.
+	driftRest = 0.002
 	// nearBase is what counts as an empty queue: ours, the grain of arrival times (1/1024 s) and a packet.
 	nearBase = 3 * time.Millisecond
 )
@@ -83,21 +85,25 @@ func (b *base) refresh() {
 // fit finds the drift: a queue raises the one-way delay and the round trip alike, a clock that runs away
 // raises the delay alone. Least squares over the buckets, from four on.
 func (b *base) fit() {
-	var n, sx, sy, sxx, sxy float64
+	var n, sx, sy, sxx, sxy, syy float64
 	for i := range b.buckets {
 		e := &b.buckets[i]
 		if !e.used || e.rtt == 0 {
 			continue
 		}
 		x, y := e.at.Seconds(), (e.delay - e.rtt).Seconds()
-		n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
+		n, sx, sy, sxx, sxy, syy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y, syy+y*y
 	}
 	det := n*sxx - sx*sx
 	if n < 4 || det < 1 {
 		return
 	}
-	// The round trip holds the return path's queue and the wait for the report too: half a step at a time.
-	step := (n*sxy - sx*sy) / det / 2
+	slope := (n*sxy - sx*sy) / det
+	rest := max(0, syy-sy*sy/n-slope*(sxy-sx*sy/n)) / n
+	if rest > driftRest*driftRest { // not a line: the wait for a report changed, or the way back
+		return
+	}
+	step := slope / 2 // the round trip holds the return path's queue and the wait for the report too
 	drift := max(-driftMax, min(driftMax, b.drift+step))
 	step = drift - b.drift
 	b.drift = drift

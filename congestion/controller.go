@@ -34,6 +34,8 @@ type Controller struct {
 	capacity    float64 // C: what the link carries: what arrives, and what is lost through no fault of ours
 	heard       float64 // what arrives
 	steady      float64 // the same over a second
+	usually     float64 // C over longTime
+	proof       float64 // what was seen to arrive, since the queue was last above T
 	busy        float64 // C when the queue last showed that the link was busy
 	busyAt      time.Duration
 	calm        time.Duration // since when nothing spoke against growth
@@ -74,13 +76,13 @@ func New(cfg Config) *Controller {
 // A link whose delay changes from one report to the next cannot be held to a queue that is shorter than the change: T
 // grows with it. Ours.
 const (
-	jitterRoom  = 3
+	jitterRoom  = 2
 	jitterMost  = 40 * time.Millisecond
 	goalMost    = 85 * time.Millisecond
 	swingQueue  = 120 * time.Millisecond
 	swingTime   = 10.0 // s
 	swingFree   = 0.02
-	cautionGain = 8.0
+	cautionGain = 16.0
 	cautionMost = 0.75
 	shakyFrom   = 4 * time.Millisecond // jitter: below it, a long queue is somebody else's
 	shakyAll    = 10 * time.Millisecond
@@ -89,25 +91,34 @@ const (
 
 // The law. Sources: quic_cc.md §4.2 unless it says ours, and then docs/congestion.md has the figures.
 const (
-	share       = 0.92                  // of R is given to the encoder, FEC and resends
-	paceGain    = 1.25                  // pacing above R
-	growSlow    = 0.8                   // R grows so much a second
-	growFast    = 2.0                   // after a second without congestion
-	growHeld    = 0.03                  // near a rate that made losses
-	growAfter   = 0.1                   // the same, once the hold is over: ours
-	growBusy    = 3.0                   // towards what is known to arrive: ours
-	headroom    = 1.45                  // R above max(C, sent)
-	headroomAdd = 100e3                 // bits/s
-	startDouble = 0.2                   // s: R·(1 + Δt/0.2 s)
-	startRoom   = 2.5                   // R above max(C, sent) in startup
-	lossKeep    = 0.95                  // of what arrived, after a loss that was ours
-	policedKeep = 0.92                  // where there was no queue: what a policer's bucket took is to be refilled. Ours.
-	busyJitter  = 5.0                   // a queue of so many times the jitter is one. Ours.
-	gapLeast    = 80 * time.Millisecond // without arrivals: a gap of the radio's. Ours.
-	gapLook     = 60 * time.Millisecond // after it, until what arrives is believed. Ours.
-	silence     = time.Second           // without feedback: outage
-	busyFor     = time.Second           // how long C of a busy link is believed. Ours.
-	reportWait  = 30 * time.Millisecond // a report's interval, 20 ms, and its processing
-	drainEvery  = 10 * time.Second      // without an empty queue; RFC-to-be BBR's ProbeRTT is every 5 s
-	drainShare  = 0.7                   // of the empty path's bytes while draining. Ours.
+	share       = 0.92                   // of R is given to the encoder, FEC and resends
+	paceGain    = 1.25                   // pacing above R
+	growSlow    = 1.0                    // R grows so much a second. Ours.
+	growFast    = 2.0                    // after a second without congestion
+	growHeld    = 0.03                   // near a rate that made losses
+	growAfter   = 0.1                    // the same, once the hold is over: ours
+	growBusy    = 3.0                    // towards what is known to arrive: ours
+	headroom    = 1.8                    // R above max(C, sent): the window bounds what of it enters the queue. Ours.
+	headroomAdd = 100e3                  // bits/s
+	startDouble = 0.2                    // s: R·(1 + Δt/0.2 s)
+	startRoom   = 2.5                    // R above max(C, sent) in startup
+	lossKeep    = 0.95                   // of what arrived, after a loss that was ours
+	policedKeep = 0.92                   // where there was no queue: what a policer's bucket took is to be refilled. Ours.
+	busyJitter  = 5.0                    // a queue of so many times the jitter is one. Ours.
+	gapLeast    = 80 * time.Millisecond  // without arrivals: a gap of the radio's. Ours.
+	gapLook     = 60 * time.Millisecond  // after it, until what arrives is believed. Ours.
+	silence     = time.Second            // without feedback: outage
+	busyFor     = time.Second            // how long C of a busy link is believed. Ours.
+	reportWait  = 30 * time.Millisecond  // a report's interval, 20 ms, and its processing
+	lookBack    = 250 * time.Millisecond // C is what arrived in it. Ours: docs/congestion.md
+	longTime    = 1.5                    // s
+	ahead       = 1.3                    // the window holds so many times C. Ours.
+	aheadLong   = 1.2                    // where C is above this much of its mean, the latter counts. Ours.
+	aheadAdd    = 100e3                  // bits/s
+	sentLook    = 500 * time.Millisecond // what is sent is averaged over key frames. Ours.
+	usedShare   = 0.6                    // a stream that sends less of R does not fill the link. Ours.
+	windowWait  = 10 * time.Millisecond  // of reports, that the window has room for. Ours.
+	heldLoss    = 0.03                   // more loss than this near a rate that made losses is answered there. Ours.
+	drainEvery  = 10 * time.Second       // without an empty queue; RFC-to-be BBR's ProbeRTT is every 5 s
+	drainShare  = 0.7                    // of the empty path's bytes while draining. Ours.
 )

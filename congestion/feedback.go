@@ -148,9 +148,13 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 	} else {
 		c.queue += (least - c.queue) / 2
 	}
-	window := max(100*time.Millisecond, min(250*time.Millisecond, c.srtt))
-	c.capacity = c.in.rate(c.in.newest(), window)
-	c.heard = c.raw.rate(c.raw.newest(), 250*time.Millisecond)
+	c.capacity = c.in.rate(c.in.newest(), lookBack)
+	c.usually += (c.capacity - c.usually) * min(1, dt.Seconds()/longTime)
+	c.heard = c.raw.rate(c.raw.newest(), lookBack)
+	// A stream that sends less for a while, of a still picture, leaves what was proven before. A queue says that it is over.
+	if seen := min(c.capacity, aheadLong*c.usually); seen > c.proof || c.queue > c.goal()/2 {
+		c.proof = seen
+	}
 	if c.queue > c.goal()/2 {
 		c.busy, c.busyAt = c.capacity, now
 	}

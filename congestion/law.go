@@ -66,6 +66,9 @@ func (c *Controller) track(now, dt time.Duration) {
 	}
 	if c.ceiling > 0 && c.rate*share > lossKeep*c.ceiling {
 		k = growHeld
+		if c.loss.recent > heldLoss { // whatever the loss is taken for, it comes from going on beyond the ceiling
+			k, c.rate = 0, min(c.rate, c.ceiling/share)
+		}
 		if now >= c.holdTill {
 			k = growAfter
 			if c.target > 0 { // a buffer says when it is full, a policer does not
@@ -73,17 +76,18 @@ func (c *Controller) track(now, dt time.Duration) {
 			}
 		}
 	}
-	up := c.rate * (1 + k*(1-c.caution())*(1-q/t)*dt.Seconds())
+	up := c.rate * (1 + k*(1-q/t)*dt.Seconds())
 	// What arrived while the link was busy it carries still, most likely: go back there at once.
 	if known := min(0.97*c.busy, c.rival.from) / share; now-c.busyAt < busyFor && up < known && c.reason != Hold {
 		up = min(known, c.rate*(1+growBusy*dt.Seconds()))
 	}
-	if q > max(t/2.5, min(0.7*t, busyJitter*c.jitter.Seconds())) { // the link is busy, so what arrives is all it carries
+	sent := c.out.rate(c.lastSent, sentLook)
+	// Where less is sent than was allowed, what arrives is not all the link carries.
+	if used := sent > usedShare*c.rate; used && q > max(t/2.5, min(0.7*t, busyJitter*c.jitter.Seconds())) { // the link is busy, so what arrives is all it carries
 		up = max(min(up, allowed*1.02), min(c.rate, allowed*1.05))
 	}
-	sent := c.out.rate(c.lastSent, 250*time.Millisecond)
 	// Growth goes no further than what was tried allows; sending less than R is no reason to lower it.
-	most := headroom*max(min(c.capacity, c.heard/(1-c.loss.usual)), sent) + headroomAdd
+	most := headroom*max(min(c.usually, c.heard/(1-c.loss.usual)), sent) + headroomAdd
 	up = max(min(up, most), min(up, c.rate))
 	if c.loss.recent > usualMax/2 { // whatever the loss is taken for, some of what is sent has to arrive
 		up = min(up, c.heard/(1-usualMax)/share+headroomAdd)

@@ -45,7 +45,7 @@ func (c *Controller) PacingRate() Bitrate {
 }
 
 // Window is how many bytes may be in flight: what the path holds with the queue that is aimed at and while a report is on its
-// way, so that a link that stops collects no more than that.
+// way, at little more than the rate that arrives, so that a link that stops or falls collects no more than that.
 func (c *Controller) Window() int {
 	rtt := c.minRTT
 	if rtt == 0 {
@@ -63,7 +63,9 @@ func (c *Controller) Window() int {
 	case c.last < c.drainTill:
 		return max(least, int(drainShare*float64(Bitrate(rate).Bytes(rtt+reportWait))))
 	}
-	return max(least, Bitrate(rate).Bytes(rtt+reportWait*2/3+c.goal()))
+	// R may be ahead of what was seen to arrive; what is in flight is not, so that an overshoot waits at the sender.
+	rate = min(rate, ahead*c.proof+aheadAdd)
+	return max(least, Bitrate(rate).Bytes(rtt+windowWait+c.goal()))
 }
 
 // Target is what media, repairs and resends may take together.

@@ -30,7 +30,7 @@ type rival struct {
 const (
 	rivalAfter  = 2500 * time.Millisecond
 	rivalFell   = 0.5
-	rivalGain   = 1.5 // packets a round trip
+	rivalGain   = 2.5 // packets a round trip
 	rivalBeta   = 0.8 // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
 	rivalCut    = 0.7
 	rivalEvery  = 8 * time.Second

@@ -15,6 +15,7 @@ type encoder struct {
 	told   [encoderDelay + 1]congestion.Bitrate
 	max    congestion.Bitrate
 	latest congestion.Bitrate
+	still  [2]int // frames
 }
 
 const (
@@ -32,6 +33,9 @@ func (e *encoder) next() int {
 	rate := float64(e.told[encoderDelay])
 	if e.max > 0 {
 		rate = min(rate, float64(e.max))
+	}
+	if e.frame >= e.still[0] && e.frame < e.still[1] {
+		rate /= 10
 	}
 	mean := rate / 8 * frameEvery.Seconds()
 	size := mean * keyEvery / (keyEvery - 1 + keySize)

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,8 @@ var full = flag.Bool("full", false, "ten seeds of every scenario")
 type mean struct {
 	n                       int
 	util, self, jain, share float64
-	q95, clear, held        time.Duration
+	media                   float64
+	q95, clear, held, lag   time.Duration
 }
 
 func meanOf(rs []Result) (m mean) {
@@ -26,12 +28,14 @@ func meanOf(rs []Result) (m mean) {
 	m.n = n
 	for _, r := range rs {
 		m.util += r.Utilisation / float64(n)
+		m.media += r.Media / float64(n)
 		m.self += r.SelfLoss / float64(n)
 		m.jain += r.Jain / float64(n)
 		m.share += r.Shares[0] / float64(n)
 		m.q95 += r.QueueP95 / time.Duration(n)
 		m.clear += r.QueueClear / time.Duration(n)
 		m.held += r.HeldP95 / time.Duration(n)
+		m.lag += r.LagP95 / time.Duration(n)
 	}
 	return m
 }
@@ -196,7 +200,7 @@ func TestBesideBulk(t *testing.T) {
 					least = 0.18 // of few seeds
 				}
 				if k == BBR && buffer == 50 {
-					least = 0.15 // the floor is 0.25: docs/congestion.md
+					least = 0.20 // the floor is 0.25: docs/congestion.md
 				}
 				atLeast(t, "share", m.share, least)
 				atMost(t, "share", m.share, 0.75)
@@ -216,7 +220,7 @@ func TestOwnFlows(t *testing.T) {
 			m := meanOf(run(t, Own(n)))
 			least := 0.95
 			if n > 4 {
-				least = 0.9 // the floor is for four
+				least = 0.85 // the floor is for four
 			}
 			atLeast(t, "Jain's index", m.jain, least)
 			atLeast(t, "utilisation", m.util, 0.95)
@@ -258,7 +262,7 @@ func TestCellular(t *testing.T) {
 	}{
 		{"lte-tmobile", 0.75, 150 * ms},
 		{"lte-verizon", 0.70, 150 * ms},
-		{"lte-driving", 0.35, 200 * ms},
+		{"lte-driving", 0.38, 150 * ms},
 		{"bus", 0.65, 150 * ms},
 		{"wifi-drought", 0.50, 150 * ms},
 	} {
@@ -266,7 +270,7 @@ func TestCellular(t *testing.T) {
 			t.Parallel()
 			m := meanOf(run(t, Cellular(t, x.name, "")))
 			atLeast(t, "utilisation", m.util, x.util)
-			atMost(t, "p95 queue outside outages, s", m.clear.Seconds(), x.queue.Seconds()) // lte-driving: 150 ms is the floor, docs/congestion.md
+			atMost(t, "p95 queue outside outages, s", m.clear.Seconds(), x.queue.Seconds())
 		})
 	}
 }
@@ -278,4 +282,82 @@ func Cellular(t *testing.T, name, traces string) Scenario {
 		t.Fatal(err)
 	}
 	return Scenario{Name: name, About: p.About, Up: p.Up, Down: p.Down, For: minute, Flows: []Flow{{Kind: Ours}}}
+}
+
+// Links that nobody has seen: each seed is another one. The seeds are not those the constants were found with.
+func TestFreshLinks(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	for name, want := range map[string]struct {
+		util  float64
+		queue time.Duration
+	}{
+		"walk":      {0.90, 120 * ms},
+		"markov":    {0.68, 120 * ms},
+		"hspa":      {0.60, 220 * ms}, // pauses of the scheduler of up to 60 ms, RTT to 300 ms
+		"fading":    {0.68, 150 * ms},
+		"mmwave":    {0.45, 80 * ms},
+		"wifi":      {0.85, 130 * ms},
+		"satellite": {0.85, 80 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, _ := family(name)
+			n := 2
+			if *full {
+				n = 10
+			}
+			var rs []Result
+			for seed := range uint64(n) {
+				rs = append(rs, Run(f.Link(201+seed), 201+seed))
+				if testing.Verbose() {
+					t.Log(rs[seed].String())
+				}
+			}
+			m := meanOf(rs)
+			slack := 0.0
+			if !*full {
+				slack = 0.12 // of few seeds
+			}
+			atLeast(t, "utilisation", m.util, want.util-slack)
+			atMost(t, "p95 queue outside outages, s", m.clear.Seconds(), want.queue.Seconds()*(1+2*slack))
+		})
+	}
+}
+
+// A picture that stands still for a while says nothing about the link: what it carried before is there when the picture
+// moves again. And a stream that needs less than the link carries does not drive the rate up without bound.
+func TestStillPicture(t *testing.T) {
+	t.Parallel()
+	sc := Words("still", "delay 30ms up rate 6mbit limit 250ms", minute)
+	sc.Flows = []Flow{{Kind: Ours, Rate: 5 * 1e6, Still: [2]time.Duration{20 * time.Second, 35 * time.Second}}}
+	for _, r := range run(t, sc) {
+		if got := first(r.Curve, 35*time.Second, func(s Sample) bool { return s.Arrived[0] >= 4e6 }); got > 300*ms {
+			t.Errorf("seed %d: 4 Mbit/s %v after the picture moved again, want 300 ms", r.Seed, got)
+		}
+		for _, s := range r.Curve {
+			if s.Rate > 15e6 {
+				t.Fatalf("seed %d: R = %.1f Mbit/s at %v for 5 Mbit/s of media", r.Seed, s.Rate/1e6, s.At)
+			}
+		}
+	}
+}
+
+// The oracle and the model of SCReAMv2 run, and the board prints a line for each link.
+func TestBoard(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	t.Parallel()
+	var b strings.Builder
+	if err := (Board{Seeds: 1, First: 101, Links: []string{"walk", "lte-driving"}}).Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "\n"); n != 5 {
+		t.Errorf("%d lines, want 5:\n%s", n, b.String())
+	}
+	if err := (Board{Links: []string{"no such link"}}).Print(&b); err == nil {
+		t.Error("a link that is not there: no error")
+	}
 }

@@ -11,7 +11,7 @@ type media struct {
 	w      *world
 	i      int
 	spec   Flow
-	ctl    *congestion.Controller // nil: fixed
+	ctl    governor // nil: fixed
 	enc    encoder
 	advice congestion.Advice
 	pacer  congestion.Pacer
@@ -31,6 +31,19 @@ type media struct {
 	repair float64 // bytes of repair owed
 
 	stale int // bytes dropped unsent
+}
+
+// governor is what decides a stream's rate: a congestion.Controller, or what it is compared with.
+type governor interface {
+	Sent(now time.Duration, size int)
+	Feedback(now, minRTT time.Duration, packets []congestion.Packet)
+	Rate() congestion.Bitrate
+	PacingRate() congestion.Bitrate
+	Window() int
+	Target() congestion.Bitrate
+	Padding() bool
+	Reason() congestion.Reason
+	Loss() float64
 }
 
 type waiting struct {
@@ -59,14 +72,19 @@ const (
 
 func newMedia(w *world, i int, spec Flow) *media {
 	m := &media{w: w, i: i, spec: spec, air: newFlight()}
-	m.enc = encoder{rand: w.Rand("encoder" + string(rune('0'+i))), max: spec.Rate}
+	m.enc = encoder{rand: w.Rand("encoder" + string(rune('0'+i))), max: spec.Rate, still: [2]int{int(spec.Still[0] / frameEvery), int(spec.Still[1] / frameEvery)}}
 	m.told = w.sc.Start
 	if m.told == 0 {
 		m.told = congestion.Mbps
 	}
-	if spec.Kind == Ours {
+	switch spec.Kind {
+	case Ours:
 		m.ctl = congestion.New(congestion.Config{Start: m.told, Max: 60 * congestion.Mbps})
-	} else {
+	case SCReAM:
+		m.ctl = newScream(m.told)
+	case Oracle:
+		m.ctl = newOracle(w, spec)
+	default:
 		m.told = spec.Rate
 	}
 	m.enc.latest = m.told
@@ -189,8 +207,8 @@ func (m *media) send(it waiting) {
 		m.ctl.Sent(now, it.size)
 	}
 	seq := m.air.push(packet{sent: now, size: it.size, kind: it.kind, born: it.born})
-	m.w.score.left(m.i, now, now-it.born, it.kind, it.size)
-	m.w.send(m.i, seq, it.size)
+	wait := m.w.send(m.i, seq, it.size)
+	m.w.score.left(m.i, now, now-it.born, wait, it.kind, it.size)
 }
 
 // pop takes the next packet that is not stale.

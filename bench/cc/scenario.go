@@ -13,18 +13,24 @@ type Kind uint8
 const (
 	Ours Kind = iota
 	Fixed
+	SCReAM // a model of SCReAMv2, to compare with
+	Oracle // knows the link as it was a round trip ago
 	Reno
 	Cubic
 	BBR
 )
 
-func (k Kind) String() string { return [...]string{"ours", "fixed", "reno", "cubic", "bbr"}[k] }
+func (k Kind) String() string {
+	return [...]string{"ours", "fixed", "scream", "oracle", "reno", "cubic", "bbr"}[k]
+}
 
 // Flow is one sender.
 type Flow struct {
 	Kind  Kind
 	Start time.Duration
-	Rate  congestion.Bitrate // Fixed: what it sends. Ours: the encoder's maximum, 0: none
+	Rate  congestion.Bitrate // Fixed: what it sends. Others: the encoder's maximum, 0: none
+	Queue time.Duration      // Oracle: the queue it aims at
+	Still [2]time.Duration   // the encoder has a still picture between these times, a tenth of the rate
 }
 
 // Scenario is a link, what runs over it, and for how long.

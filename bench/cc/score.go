@@ -20,6 +20,7 @@ type Result struct {
 	QueueP95    time.Duration
 	QueueClear  time.Duration // p95 without packets that met an outage of the link
 	HeldP95     time.Duration // in the sender's queue
+	LagP95      time.Duration // from the encoder to the far end of the bottleneck, of media that was sent
 	SelfLoss    float64       // dropped at queue or policer, of what was sent
 	Shares      []float64     // of each flow, of what arrived in the last half
 	Jain        float64       // of the flows of ours, last half
@@ -48,7 +49,7 @@ type score struct {
 	sc                             *Scenario
 	seed                           uint64
 	shadow                         *shadow
-	waits, clear, held             []float32 // ms
+	waits, clear, held, lag        []float32 // ms
 	bytesIn, bytesHalf             []int
 	bytesSent, selfLost, mediaSent int
 	now                            []int
@@ -63,7 +64,7 @@ func newScore(sc *Scenario, seed uint64) *score {
 	return &score{sc: sc, seed: seed, shadow: newShadow(sc, seed), bytesIn: make([]int, n), bytesHalf: make([]int, n), now: make([]int, n)}
 }
 
-func (s *score) own(i int) bool { return s.sc.Flows[i].Kind <= Fixed }
+func (s *score) own(i int) bool { return s.sc.Flows[i].Kind <= Oracle }
 
 func (s *score) sent(i int, now time.Duration, size int, f netem.Fate) {
 	dropped := f.Drop == netem.QueueFull || f.Drop == netem.Policed || f.Drop == netem.CoDelDrop
@@ -93,12 +94,13 @@ func (s *score) waited(i int, now, at, wait time.Duration, _ int) {
 	}
 }
 
-func (s *score) left(_ int, now, held time.Duration, kind uint8, size int) {
+func (s *score) left(_ int, now, held, wait time.Duration, kind uint8, size int) {
 	if now < warmUp || kind != kindMedia {
 		return
 	}
 	s.mediaSent += size
 	s.held = append(s.held, float32(held.Seconds()*1000))
+	s.lag = append(s.lag, float32((held+wait).Seconds()*1000))
 }
 
 func (s *score) arrived(i int, now time.Duration, size int) {
@@ -149,7 +151,7 @@ func (s *score) result(*world) Result {
 		r.Jain = sum * sum / (float64(n) * sq)
 	}
 	r.QueueP50, r.QueueP95 = percentile(s.waits, 0.5), percentile(s.waits, 0.95)
-	r.QueueClear, r.HeldP95 = percentile(s.clear, 0.95), percentile(s.held, 0.95)
+	r.QueueClear, r.HeldP95, r.LagP95 = percentile(s.clear, 0.95), percentile(s.held, 0.95), percentile(s.lag, 0.95)
 	if s.bytesSent > 0 {
 		r.SelfLoss = float64(s.selfLost) / float64(s.bytesSent)
 	}

@@ -42,7 +42,7 @@ func Run(sc Scenario, seed uint64) Result {
 	for i, f := range sc.Flows {
 		var fl flow
 		switch f.Kind {
-		case Ours, Fixed:
+		case Ours, Fixed, SCReAM, Oracle:
 			fl = newMedia(w, i, f)
 		default:
 			fl = newBulk(w, i, f)
@@ -55,13 +55,13 @@ func Run(sc Scenario, seed uint64) Result {
 	return w.score.result(w)
 }
 
-// send puts a packet of flow i on the link.
-func (w *world) send(i int, seq int64, size int) {
+// send puts a packet of flow i on the link, and says how long it waits there.
+func (w *world) send(i int, seq int64, size int) (wait time.Duration) {
 	now := w.Elapsed()
 	at, fate := w.up.Admit(now, size)
 	w.score.sent(i, now, size, fate)
 	if fate.Drop != netem.Delivered {
-		return
+		return 0
 	}
 	w.score.waited(i, now, at, fate.Wait, size)
 	w.At(at, func() {
@@ -72,6 +72,7 @@ func (w *world) send(i int, seq int64, size int) {
 		w.score.arrived(i, at, size)
 		w.flows[i].arrive(at, seq, size, fate.Marked)
 	})
+	return fate.Wait
 }
 
 // back sends a report of flow i.

@@ -8,6 +8,7 @@
 //	fairlead bench sim [flags]                           the same in virtual time, on models, in seconds
 //	fairlead bench gate --baseline FILE                  worse than before?
 //	fairlead bench watch URL                             score a running stream
+//	fairlead bench cc [LINK…]                            congestion control: utilisation against queue, in virtual time
 //	fairlead bench limit [flags]                         what is physically possible on a link
 //	fairlead bench selftest                              how precise the emulated link is on this machine
 //
@@ -47,6 +48,7 @@ var commands = []command{
 	{"gate", "--baseline FILE [--results FILE]", "fail when stutter or latency got worse", gateMain},
 	{"watch", "URL [flags]", "score a running stream", watchMain},
 	{"link", "PROFILE [flags] -- COMMAND…", "run a command behind a bad link, or the link as a proxy", linkMain},
+	{"cc", "[flags] [LINK…]", "congestion control: utilisation against queue, in virtual time", ccMain},
 	{"limit", "[flags]", "what is physically possible on a link", limitMain},
 	{"selftest", "[flags]", "measure how precise the emulated link is on this machine", selftestMain},
 }
