@@ -1,6 +1,6 @@
 // Package cc is the bench of package congestion: flows over one bottleneck in virtual time.
 //
-//	r := cc.Run(cc.Scenarios()[0], seed)
+//	r := cc.Run(cc.Constant(0.1, 1), seed)
 //	fmt.Println(r.Utilisation, r.QueueP95)
 //
 // A flow of ours is an encoder model (30 pictures a second, noise, key frames, late to react), a sender's
@@ -11,6 +11,9 @@
 // Reported, after the first 5 s: utilisation (bytes that arrived of ours, of what the link could carry) and the
 // p95 of the time packets waited at the bottleneck, as Sprout and Pantheon do; without the packets that met
 // an outage of the link (no delivery for 200 ms) where that is said.
+//
+// Families make links that no constant was shaped on, another one for each seed; Board is the scoreboard over them, beside a
+// model of SCReAMv2 and an oracle that knows the link as it was a round trip ago.
 //
 // What it leaves to others: the real sender (transport/session, tested over bench/sim.World), stutter (bench/stutter).
 package cc
