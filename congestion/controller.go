@@ -98,7 +98,7 @@ const (
 	growHeld    = 0.03                   // near a rate that made losses
 	growAfter   = 0.1                    // the same, once the hold is over: ours
 	growBusy    = 3.0                    // towards what is known to arrive: ours
-	headroom    = 1.8                    // R above max(C, sent): the window bounds what of it enters the queue. Ours.
+	headroom    = 1.45                   // R above max(C, sent)
 	headroomAdd = 100e3                  // bits/s
 	startDouble = 0.2                    // s: R·(1 + Δt/0.2 s)
 	startRoom   = 2.5                    // R above max(C, sent) in startup

@@ -12,8 +12,8 @@
 // p95 of the time packets waited at the bottleneck, as Sprout and Pantheon do; without the packets that met
 // an outage of the link (no delivery for 200 ms) where that is said.
 //
-// Families make links that no constant was shaped on, another one for each seed; Board is the scoreboard over them, beside a
-// model of SCReAMv2 and an oracle that knows the link as it was a round trip ago.
+// Families make links that no constant was shaped on, another one for each seed; flows may run under a model of SCReAMv2
+// or under an oracle that knows the link as it was a round trip ago. `fairlead bench cc` prints the scoreboard.
 //
 // What it leaves to others: the real sender (transport/session, tested over bench/sim.World), stutter (bench/stutter).
 package cc

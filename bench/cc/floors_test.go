@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -303,7 +302,7 @@ func TestFreshLinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := family(name)
+			f := Families()[slices.IndexFunc(Families(), func(f Family) bool { return f.Name == name })]
 			n := 2
 			if *full {
 				n = 10
@@ -341,23 +340,5 @@ func TestStillPicture(t *testing.T) {
 				t.Fatalf("seed %d: R = %.1f Mbit/s at %v for 5 Mbit/s of media", r.Seed, s.Rate/1e6, s.At)
 			}
 		}
-	}
-}
-
-// The oracle and the model of SCReAMv2 run, and the board prints a line for each link.
-func TestBoard(t *testing.T) {
-	if testing.Short() {
-		return
-	}
-	t.Parallel()
-	var b strings.Builder
-	if err := (Board{Seeds: 1, First: 101, Links: []string{"walk", "lte-driving"}}).Print(&b); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(b.String(), "\n"); n != 5 {
-		t.Errorf("%d lines, want 5:\n%s", n, b.String())
-	}
-	if err := (Board{Links: []string{"no such link"}}).Print(&b); err == nil {
-		t.Error("a link that is not there: no error")
 	}
 }

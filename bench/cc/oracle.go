@@ -10,11 +10,10 @@ import (
 // the link will carry in a round trip if it goes on as in the last while, and Flow.Queue more. No controller knows as
 // much: its points are a bound for those that take the link to go on as it was.
 type oracle struct {
-	w       *world
-	goal    time.Duration
-	now     time.Duration
-	minRTT  time.Duration
-	started bool
+	w      *world
+	goal   time.Duration
+	now    time.Duration
+	minRTT time.Duration
 }
 
 // What the link carried in the last 200 ms or in the last 3 s, the less of the two: the forecast that was best of eight. Ours.

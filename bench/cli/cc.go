@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-
-	"github.com/fairlead-live/fairlead/bench/cc"
 )
 
 const ccHelp = `usage: fairlead bench cc [flags] [LINK…]
@@ -18,21 +16,21 @@ SCReAMv2 and beside an oracle that knows the link as it was a round trip ago. Fl
 
 func ccMain(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("fairlead bench cc", flag.ContinueOnError)
-	var b cc.Board
-	fs.IntVar(&b.Seeds, "seeds", 4, "runs of each link")
-	fs.Uint64Var(&b.First, "first", 101, "the first `seed`")
-	fs.StringVar(&b.Traces, "traces", "", "`folder` of recorded traces")
-	fs.BoolVar(&b.Only, "ours", false, "our controller alone")
+	var b board
+	fs.IntVar(&b.seeds, "seeds", 4, "runs of each link")
+	fs.Uint64Var(&b.first, "first", 101, "the first `seed`")
+	fs.StringVar(&b.traces, "traces", "", "`folder` of recorded traces")
+	fs.BoolVar(&b.only, "ours", false, "our controller alone")
 	fs.Usage = func() { fmt.Fprint(stderr, ccHelp); fs.PrintDefaults() }
 	links, code, ok := parse(fs, args, -1, stderr)
 	if !ok {
 		return code
 	}
-	if b.Seeds < 1 || b.Seeds > 1000 {
-		return fail(stderr, "cc: -seeds %d: want 1 to 1000", b.Seeds)
+	if b.seeds < 1 || b.seeds > 1000 {
+		return fail(stderr, "cc: -seeds %d: want 1 to 1000", b.seeds)
 	}
-	b.Links = links
-	if err := b.Print(stdout); err != nil {
+	b.links = links
+	if err := b.print(stdout); err != nil {
 		return fail(stderr, "%v", err)
 	}
 	return exitOK

@@ -1,4 +1,4 @@
-package cc
+package cli
 
 import (
 	"fmt"
@@ -8,17 +8,18 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/cc"
 	"github.com/fairlead-live/fairlead/bench/netem/profile"
 )
 
-// Board is the scoreboard: utilisation against the p95 of the queue, ours beside what it is compared with, over
+// board is the scoreboard: utilisation against the p95 of the queue, ours beside what it is compared with, over
 // links that are made anew from each seed and over the cellular profiles.
-type Board struct {
-	Seeds  int      // links of each kind; 0: 4
-	First  uint64   // the first seed
-	Traces string   // folder of recordings; empty: models alone
-	Links  []string // families and profiles; empty: all
-	Only   bool     // our controller alone
+type board struct {
+	seeds  int      // links of each kind; 0: 4
+	first  uint64   // the first seed
+	traces string   // folder of recordings; empty: models alone
+	links  []string // families and profiles; empty: all
+	only   bool     // our controller alone
 }
 
 // boardProfiles are the profiles with a cellular or wireless bottleneck.
@@ -26,29 +27,29 @@ var boardProfiles = []string{"lte-driving", "lte-tmobile", "lte-verizon", "bus",
 
 var boardFlows = []struct {
 	name string
-	flow Flow
+	flow cc.Flow
 }{
-	{"ours", Flow{Kind: Ours}},
-	{"scream model", Flow{Kind: SCReAM}},
-	{"oracle, 0 ms", Flow{Kind: Oracle}},
-	{"oracle, 20 ms", Flow{Kind: Oracle, Queue: 20 * time.Millisecond}},
-	{"oracle, 60 ms", Flow{Kind: Oracle, Queue: 60 * time.Millisecond}},
+	{"ours", cc.Flow{Kind: cc.Ours}},
+	{"scream model", cc.Flow{Kind: cc.SCReAM}},
+	{"oracle, 0 ms", cc.Flow{Kind: cc.Oracle}},
+	{"oracle, 20 ms", cc.Flow{Kind: cc.Oracle, Queue: 20 * time.Millisecond}},
+	{"oracle, 60 ms", cc.Flow{Kind: cc.Oracle, Queue: 60 * time.Millisecond}},
 }
 
-// Print runs the board and writes its table. Errors are of profiles that do not load.
-func (b Board) Print(w io.Writer) error {
-	seeds := b.Seeds
+// print runs the board and writes its table. Errors are of profiles that do not load.
+func (b board) print(w io.Writer) error {
+	seeds := b.seeds
 	if seeds == 0 {
 		seeds = 4
 	}
 	type row struct {
 		name string
-		link func(seed uint64) Scenario
+		link func(seed uint64) cc.Scenario
 	}
 	var rows []row
-	names := b.Links
+	names := b.links
 	if len(names) == 0 {
-		for _, f := range Families() {
+		for _, f := range cc.Families() {
 			names = append(names, f.Name)
 		}
 		names = append(names, boardProfiles...)
@@ -58,15 +59,15 @@ func (b Board) Print(w io.Writer) error {
 			rows = append(rows, row{name, f.Link})
 			continue
 		}
-		p, err := profile.Load(name, b.Traces)
+		p, err := profile.Load(name, b.traces)
 		if err != nil {
-			return fmt.Errorf("cc: board: %w", err)
+			return fmt.Errorf("cc: %w", err)
 		}
-		sc := Scenario{Name: name, About: p.About, Up: p.Up, Down: p.Down, For: minute}
-		rows = append(rows, row{name, func(uint64) Scenario { return sc }})
+		sc := cc.Scenario{Name: name, About: p.About, Up: p.Up, Down: p.Down, For: time.Minute}
+		rows = append(rows, row{name, func(uint64) cc.Scenario { return sc }})
 	}
 	flows := boardFlows
-	if b.Only {
+	if b.only {
 		flows = flows[:1]
 	}
 	cells := make([]string, len(rows)*len(flows))
@@ -76,7 +77,7 @@ func (b Board) Print(w io.Writer) error {
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			cells[i] = cell(rows[i/len(flows)].link, flows[i%len(flows)].flow, b.First, seeds)
+			cells[i] = cell(rows[i/len(flows)].link, flows[i%len(flows)].flow, b.first, seeds)
 		})
 	}
 	wg.Wait()
@@ -95,24 +96,24 @@ func (b Board) Print(w io.Writer) error {
 	return t.Flush()
 }
 
-func family(name string) (Family, bool) {
-	for _, f := range Families() {
+func family(name string) (cc.Family, bool) {
+	for _, f := range cc.Families() {
 		if f.Name == name {
 			return f, true
 		}
 	}
-	return Family{}, false
+	return cc.Family{}, false
 }
 
 // cell is the mean of a few runs.
-func cell(link func(uint64) Scenario, f Flow, first uint64, seeds int) string {
+func cell(link func(uint64) cc.Scenario, f cc.Flow, first uint64, seeds int) string {
 	var util float64
 	var all, clear, lag time.Duration
 	for s := range seeds {
 		seed := first + uint64(s)
 		sc := link(seed)
-		sc.Flows = []Flow{f}
-		r := Run(sc, seed)
+		sc.Flows = []cc.Flow{f}
+		r := cc.Run(sc, seed)
 		util += r.Utilisation
 		all, clear, lag = all+r.QueueP95, clear+r.QueueClear, lag+r.LagP95
 	}
