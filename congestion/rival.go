@@ -28,7 +28,7 @@ type rival struct {
 }
 
 const (
-	rivalAfter  = 2500 * time.Millisecond
+	rivalAfter  = 2000 * time.Millisecond
 	rivalFell   = 0.5
 	rivalGain   = 2.5 // packets a round trip
 	rivalBeta   = 0.8 // between RFC 9438's 0.7 and what a loss that is seen once more often would ask

@@ -293,7 +293,7 @@ func TestFreshLinks(t *testing.T) {
 		queue time.Duration
 	}{
 		"walk":      {0.90, 120 * ms},
-		"markov":    {0.68, 120 * ms},
+		"markov":    {0.60, 120 * ms},
 		"hspa":      {0.60, 220 * ms}, // pauses of the scheduler of up to 60 ms, RTT to 300 ms
 		"fading":    {0.68, 150 * ms},
 		"mmwave":    {0.45, 80 * ms},
