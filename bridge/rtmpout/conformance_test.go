@@ -1,0 +1,482 @@
+package rtmpout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+	"github.com/bluenviron/gortmplib/pkg/codecs"
+
+	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+)
+
+// peer takes one publish and returns what it got of it. n frames are enough.
+type peer struct {
+	name string
+	live bool // it is asked before the publish ends
+	open func(t *testing.T, key string) (url string, got func(want []*media.Frame) ([]*media.Frame, error))
+}
+
+// lasts are the last frame of each kind: when both are there, all is.
+func lasts(want []*media.Frame) (out [][]byte) {
+	for kind := range 2 {
+		if w := ofKind(want, kind); len(w) > 0 {
+			out = append(out, w[len(w)-1].Payload)
+		}
+	}
+	return out
+}
+
+// whole says whether a file has both.
+func whole(path string, want []*media.Frame) bool {
+	b, err := os.ReadFile(path)
+	for _, last := range lasts(want) {
+		if err != nil || !bytes.Contains(b, last) {
+			return false
+		}
+	}
+	return true
+}
+
+// upTo is what came until both were there; after them a silent publisher's hold may follow.
+func upTo(got, want []*media.Frame) ([]*media.Frame, bool) {
+	missing := lasts(want)
+	for i, f := range got {
+		for j, last := range missing {
+			if bytes.Equal(f.Payload, last) {
+				missing = slices.Delete(missing, j, j+1)
+				break
+			}
+		}
+		if len(missing) == 0 {
+			return got[:i+1], true
+		}
+	}
+	return got, false
+}
+
+// conform publishes a case, pushes it to the peer, and compares what came with what the hub gave: bytes, order, times to the millisecond.
+func conform(t *testing.T, c conformance, p peer) error {
+	s := newShow()
+	c.make(s)
+	total := 0
+	for _, f := range s.frames {
+		if f != nil {
+			total++
+		}
+	}
+	h := hub.New(hub.Config{QueueTime: time.Hour, QueueBytes: 1 << 30, Hold: time.Minute})
+	defer h.Close()
+	sub, err := h.Subscribe("live/a", hub.SubscriberInfo{Wait: true})
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	url, got := p.open(t, "k"+strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(c.name)))
+	o, err := New(Config{Hub: h, Stream: "live/a", URL: Fixed(url), Backoff: Backoff{First: ms(20), Max: ms(50)},
+		Lag: hub.Lag{Thin: time.Hour, Skip: time.Hour, Fresh: time.Hour}, MaxBacklog: time.Hour, WriteTimeout: 20 * time.Second})
+	if err != nil {
+		return err
+	}
+	if c.lead > 0 {
+		o.lead = c.lead
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { _ = o.Run(ctx) })
+	defer run.Wait()
+	defer cancel()
+	if err := eventually(func() bool { st := h.Streams(); return len(st) == 1 && len(st[0].Subscribers) == 2 }); err != nil {
+		return errors.New("the output does not wait for the stream")
+	}
+	pub, err := h.Publish("live/a", hub.PublisherInfo{})
+	if err != nil {
+		return err
+	}
+	live := false
+	for _, f := range s.frames {
+		if f == nil {
+			pub.Close(nil)
+			if pub, err = h.Publish("live/a", hub.PublisherInfo{}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := pub.WriteFrame(f); err != nil {
+			return err
+		}
+		// The first group of pictures goes on for 960 ms; the output begins with it.
+		if !live && f.Arrival.Sub(conformanceZero) > 600*time.Millisecond {
+			live = true
+			if eventually(func() bool { return o.Stats().State == Publishing }) != nil {
+				return fmt.Errorf("never live: %s", o.Stats().LastError)
+			}
+		}
+	}
+	var want []*media.Frame
+	for range total {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		f, err := sub.Read(ctx)
+		cancel()
+		if err != nil {
+			break // frames before a key frame are not given out
+		}
+		if !f.Flags.Has(media.Held) {
+			want = append(want, f)
+		}
+		if len(want) == total-int(h.Streams()[0].Counts.Skipped+h.Streams()[0].Counts.Dropped) {
+			break
+		}
+	}
+	if err := eventually(func() bool { return o.Stats().Frames+o.Stats().LeftOut >= uint64(len(want)) }); err != nil {
+		return fmt.Errorf("sent %d of %d: %s", o.Stats().Frames, len(want), o.Stats().LastError)
+	}
+	if !p.live {
+		cancel() // the publish ends; what was sent arrives
+		run.Wait()
+	}
+	frames, err := got(want)
+	if err != nil {
+		return err
+	}
+	if n := o.Stats().Publishes; n != 1 {
+		return fmt.Errorf("published %d times", n)
+	}
+	return c.judge(frames, want)
+}
+
+func eventually(ok func() bool) error {
+	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New("never")
+		}
+	}
+	return nil
+}
+
+// judge compares each kind: whole, in order, times that differ by the same amount for picture and sound.
+func (c conformance) judge(got, want []*media.Frame) error {
+	var moved [2]time.Duration
+	kinds := [2]string{"picture", "sound"}
+	var both [2]bool
+	for kind := range kinds {
+		g, w := ofKind(got, kind), ofKind(want, kind)
+		if len(w) == 0 && len(g) == 0 {
+			continue
+		}
+		if len(g) == 0 {
+			return fmt.Errorf("no %s", kinds[kind])
+		}
+		skip := 0
+		for skip < len(w) && !bytes.Equal(w[skip].Payload, g[0].Payload) {
+			skip++
+		}
+		if allowed := kind*(c.loud+2) + c.late; skip > allowed {
+			return fmt.Errorf("%s begins with %d of %d", kinds[kind], skip, len(w))
+		}
+		if len(g) != len(w)-skip {
+			return fmt.Errorf("%s: %d came, %d were sent", kinds[kind], len(g), len(w)-skip)
+		}
+		// A recorder that begins its file with a key frame moves the unit of sound that lies a little before it.
+		begin := 0
+		if kind == 1 && len(g) > 1 {
+			begin = 1
+		}
+		moved[kind], both[kind] = g[begin].DTS-w[skip+begin].DTS, true
+		last := g[begin].DTS
+		for i := begin; i < len(g); i++ {
+			a, b := g[i], w[skip+i]
+			if !bytes.Equal(a.Payload, b.Payload) {
+				return fmt.Errorf("%s %d: other bytes", kinds[kind], i)
+			}
+			if d := (a.DTS - moved[kind] - b.DTS).Abs(); d > time.Millisecond {
+				return fmt.Errorf("%s %d is at %v, want %v", kinds[kind], i, a.DTS-moved[kind], b.DTS)
+			}
+			if d := (a.PTS - a.DTS - b.PTS + b.DTS).Abs(); d > time.Millisecond {
+				return fmt.Errorf("%s %d is shown %v later, want %v", kinds[kind], i, a.PTS-a.DTS, b.PTS-b.DTS)
+			}
+			if a.DTS < last {
+				return fmt.Errorf("%s %d goes back", kinds[kind], i)
+			}
+			last = a.DTS
+			if a.Config != nil && !sameConfig(a.Config, b.Config) {
+				return fmt.Errorf("%s %d has another configuration", kinds[kind], i)
+			}
+		}
+	}
+	if both[0] && both[1] {
+		if d := (moved[0] - moved[1]).Abs(); d > ms(2) {
+			return fmt.Errorf("sound moved by %v against the picture", d)
+		}
+	}
+	return nil
+}
+
+func sameConfig(a, b *media.Config) bool {
+	return a.Codec == b.Codec && bytes.Equal(a.ASC, b.ASC) && bytes.Equal(bytes.Join(a.SPS, nil), bytes.Join(b.SPS, nil))
+}
+
+func ofKind(in []*media.Frame, kind int) (out []*media.Frame) {
+	for _, f := range in {
+		if f.Codec.IsVideo() == (kind == 0) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func fairleadPeer(t *testing.T) peer {
+	return peer{"fairlead", false, func(t *testing.T, key string) (string, func([]*media.Frame) ([]*media.Frame, error)) {
+		h := hub.New(hub.Config{QueueTime: time.Hour, QueueBytes: 1 << 30})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := rtmpserver.New(rtmpserver.Config{Hub: h})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = srv.Serve(ctx, l) }()
+		t.Cleanup(func() { cancel(); <-done; h.Close() })
+		sub, err := h.Subscribe("live/"+key, hub.SubscriberInfo{Wait: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "rtmp://" + l.Addr().String() + "/live/" + key, func(want []*media.Frame) (out []*media.Frame, err error) {
+			for {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				f, err := sub.Read(ctx)
+				cancel()
+				if err != nil {
+					return out, fmt.Errorf("after %d frames: %w", len(out), err)
+				}
+				if f.Flags.Has(media.Held) {
+					continue
+				}
+				out = append(out, f)
+				if got, ok := upTo(out, want); ok {
+					return got, nil
+				}
+			}
+		}
+	}}
+}
+
+func nginxPeer(t *testing.T) peer {
+	dir, addr := t.TempDir(), freePort(t)
+	nginxRTMP(t, dir, addr)()
+	return peer{"nginx", false, func(t *testing.T, key string) (string, func([]*media.Frame) ([]*media.Frame, error)) {
+		return "rtmp://" + addr + "/live/" + key, func(want []*media.Frame) ([]*media.Frame, error) {
+			path := filepath.Join(dir, key+".flv")
+			if eventually(func() bool { return whole(path, want) }) != nil {
+				return nil, errors.New("the recording does not end with the last frame")
+			}
+			got, _ := upTo(framesOf(t, path), want)
+			return got, nil
+		}
+	}}
+}
+
+func ffmpegPeer(t *testing.T) peer {
+	ffmpeg := need.Program(t, "ffmpeg")
+	return peer{"ffmpeg", true, func(t *testing.T, key string) (string, func([]*media.Frame) ([]*media.Frame, error)) {
+		addr, path := freePort(t), filepath.Join(t.TempDir(), "got.flv")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		t.Cleanup(cancel)
+		cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-analyzeduration", "200000", "-listen", "1", "-i", "rtmp://"+addr+"/live/"+key, "-c", "copy", "-copyts",
+			"-f", "flv", "-flvflags", "no_duration_filesize", "-flush_packets", "1", path)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		t.Cleanup(func() { cancel(); <-ended })
+		return "rtmp://" + addr + "/live/" + key, func(want []*media.Frame) ([]*media.Frame, error) {
+			if eventually(func() bool { return whole(path, want) || len(ended) > 0 }) != nil {
+				return nil, errors.New("ffmpeg does not write the last frame")
+			}
+			got, ok := upTo(framesOf(t, path), want)
+			if !ok {
+				return nil, errors.New("ffmpeg's file does not end with the last frame")
+			}
+			return got, nil
+		}
+	}}
+}
+
+func gortmplibPeer(*testing.T) peer {
+	return peer{"gortmplib", true, func(t *testing.T, key string) (string, func([]*media.Frame) ([]*media.Frame, error)) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		var mu sync.Mutex
+		var out []*media.Frame
+		failed := make(chan error, 1)
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				failed <- err
+				return
+			}
+			defer c.Close()
+			failed <- takeAll(c, func(f *media.Frame) {
+				mu.Lock()
+				defer mu.Unlock()
+				out = append(out, f)
+			})
+		}()
+		return "rtmp://" + l.Addr().String() + "/live/" + key, func(want []*media.Frame) ([]*media.Frame, error) {
+			// It holds back what it has at the end of a connection, so that it is asked before.
+			var got []*media.Frame
+			if eventually(func() (ok bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				got, ok = upTo(out, want)
+				return ok || len(failed) > 0
+			}) != nil || len(failed) > 0 {
+				return nil, fmt.Errorf("%d of %d frames", len(got), len(want))
+			}
+			return got, nil
+		}
+	}}
+}
+
+// takeAll reads a publish with gortmplib until it ends.
+func takeAll(c net.Conn, add func(*media.Frame)) error {
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	sc := &gortmplib.ServerConn{RW: c}
+	if err := sc.Initialize(); err != nil {
+		return err
+	}
+	if err := sc.AcceptConn(); err != nil {
+		return err
+	}
+	if err := sc.AcceptAction(); err != nil {
+		return err
+	}
+	r := &gortmplib.Reader{Conn: sc}
+	if err := r.Initialize(); err != nil {
+		return err
+	}
+	for _, tr := range r.Tracks() {
+		video := func(codec media.Codec, set ...byte) func(pts, dts time.Duration, au [][]byte) {
+			return func(pts, dts time.Duration, au [][]byte) {
+				var payload []byte
+				for _, nal := range au {
+					kind := nal[0] & 0x1f
+					if codec == media.H265 {
+						kind = nal[0] >> 1 & 0x3f
+					}
+					if !bytes.Contains(set, []byte{kind}) { // it puts the parameter sets in front of key frames
+						payload = media.AppendNAL(payload, nal)
+					}
+				}
+				if len(payload) > 0 {
+					add(&media.Frame{Codec: codec, PTS: pts, DTS: dts, Payload: payload})
+				}
+			}
+		}
+		sound := func(codec media.Codec) func(pts time.Duration, au []byte) {
+			return func(pts time.Duration, au []byte) {
+				add(&media.Frame{Codec: codec, PTS: pts, DTS: pts, Payload: bytes.Clone(au)})
+			}
+		}
+		switch tr.Codec.(type) {
+		case *codecs.H264:
+			r.OnDataH264(tr, video(media.H264, 7, 8, 9))
+		case *codecs.H265:
+			r.OnDataH265(tr, video(media.H265, 32, 33, 34, 35))
+		case *codecs.MPEG4Audio:
+			r.OnDataMPEG4Audio(tr, sound(media.AAC))
+		case *codecs.Opus:
+			r.OnDataOpus(tr, sound(media.Opus))
+		}
+	}
+	for {
+		if err := r.Read(); err != nil {
+			return err
+		}
+	}
+}
+
+// Every case into every peer, as the table in docs/conformance.md; FAIRLEAD_UPDATE=1 writes it anew.
+func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real programs: make test runs it")
+	}
+	peers := []peer{nginxPeer(t), ffmpegPeer(t), gortmplibPeer(t), fairleadPeer(t)}
+	results := make([][]string, len(conformances))
+	slots := make(chan struct{}, 4)
+	t.Run("case", func(t *testing.T) {
+		for i, c := range conformances {
+			results[i] = make([]string, len(peers))
+			for j, p := range peers {
+				if c.only != "" && !strings.Contains(c.only, p.name) {
+					results[i][j] = "–"
+					continue
+				}
+				t.Run(c.name+"/"+p.name, func(t *testing.T) {
+					t.Parallel()
+					slots <- struct{}{}
+					defer func() { <-slots }()
+					results[i][j] = "✓"
+					if err := conform(t, c, p); err != nil {
+						results[i][j] = "✗ " + err.Error()
+						t.Error(err)
+					}
+				})
+			}
+		}
+	})
+	var b strings.Builder
+	b.WriteString(conformanceHead)
+	for _, p := range peers {
+		fmt.Fprintf(&b, " %s |", p.name)
+	}
+	b.WriteString("\n| --- | --- |" + strings.Repeat(" --- |", len(peers)) + "\n")
+	for i, c := range conformances {
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", i+1, c.name, strings.Join(results[i], " | "))
+	}
+	const file = "../../docs/conformance.md"
+	if os.Getenv("FAIRLEAD_UPDATE") != "" {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err := os.ReadFile(file); err != nil || string(have) != b.String() {
+		t.Errorf("docs/conformance.md is not what came out (%v); make it with FAIRLEAD_UPDATE=1 go test ./bridge/rtmpout -run Conformance", err)
+	}
+}
+
+const conformanceHead = `# What RTMP destinations get
+
+Each case is published into the relay's hub, pushed over RTMP, and read back from the destination: every frame there once, in order, byte for byte, at its time to the
+millisecond, sound and picture moved by the same amount, one publish. ✓ is exactly that; – means that the destination has no form for the codec (nginx-rtmp, and
+ffmpeg before version 6, know no Enhanced RTMP; ffmpeg's FLV files end at 2^31 ms).
+
+    go test ./bridge/rtmpout -run Conformance -v
+
+nginx is nginx with its RTMP module, which records; ffmpeg listens (` + "`-listen 1`" + `) and copies into a file; gortmplib is the library behind MediaMTX; fairlead is our own
+server.
+
+| | case |`
