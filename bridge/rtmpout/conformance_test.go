@@ -196,10 +196,12 @@ func (c conformance) judge(got, want []*media.Frame) error {
 		if len(g) != len(w)-skip {
 			return fmt.Errorf("%s: %d came, %d were sent", kinds[kind], len(g), len(w)-skip)
 		}
-		// A recorder that begins its file with a key frame moves the unit of sound that lies a little before it.
+		// A recorder whose file begins with a key frame has no times for the sound a little before it.
 		begin := 0
-		if kind == 1 && len(g) > 1 {
-			begin = 1
+		if v := ofKind(got, 0); kind == 1 && len(v) > 0 {
+			for begin < len(g)-1 && g[begin].DTS <= v[0].DTS+ms(50) {
+				begin++
+			}
 		}
 		moved[kind], both[kind] = g[begin].DTS-w[skip+begin].DTS, true
 		last := g[begin].DTS
@@ -426,7 +428,7 @@ func TestConformance(t *testing.T) {
 	}
 	peers := []peer{nginxPeer(t), ffmpegPeer(t), gortmplibPeer(t), fairleadPeer(t)}
 	results := make([][]string, len(conformances))
-	slots := make(chan struct{}, 4)
+	slots := make(chan struct{}, 16) // they mostly wait: gortmplib looks for tracks for 2 s
 	t.Run("case", func(t *testing.T) {
 		for i, c := range conformances {
 			results[i] = make([]string, len(peers))
