@@ -88,7 +88,7 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 		t.Errorf("the README opens with %q", commands[:2])
 	}
 	// The same commands on free ports: a setting's environment variable is its flag.
-	ports := []string{"FAIRLEAD_SRT=127.0.0.1:0", "FAIRLEAD_RTMP=127.0.0.1:0", "FAIRLEAD_HTTP=127.0.0.1:0", "FAIRLEAD_QUIC=127.0.0.1:0"}
+	ports := []string{"FAIRLEAD_SRT=127.0.0.1:0", "FAIRLEAD_RTMP=127.0.0.1:0", "FAIRLEAD_HTTP=127.0.0.1:0", "FAIRLEAD_QUIC=127.0.0.1:0", "FAIRLEAD_API=127.0.0.1:0"}
 	var relay *process
 	var srt, rtmp, web, quic, pin string
 	local := func(line string) string {

@@ -150,7 +150,8 @@ func TestLibsrtThroughLoss(t *testing.T) {
 		{"latency=500&passphrase=" + pass + "&pbkeylen=32", pass, all, true, 0.1, false},
 		{"latency=500&packetfilter=fec,cols:5,rows:4,arq:onreq", "", all, false, 0.1, false},
 		{"latency=500&packetfilter=fec,cols:5,rows:4,layout:even,arq:never&passphrase=" + pass, pass, packets * 96 / 100, false, 0.1, false},
-		{"latency=200&passphrase=" + pass, pass, all, false, 0, true},
+		// In virtual time none is lost (TestRebind in transport/srt); at this latency a machine that stands still for 100 ms costs some.
+		{"latency=200&passphrase=" + pass, pass, all - 10, false, 0, true},
 	} {
 		t.Run(c.options, func(t *testing.T) {
 			t.Parallel()
