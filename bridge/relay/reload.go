@@ -27,8 +27,13 @@ func (r *Relay) diff(next *config.Relay) (c api.Changes, err error) {
 	if err := next.Validate(); err != nil {
 		return c, err
 	}
-	if _, err := auth.New(next.Access()); err != nil {
-		return c, fmt.Errorf("%w: %w", config.ErrUsage, err)
+	if _, err := auth.Secret(next.APIToken); err != nil {
+		return c, fmt.Errorf("%w: api-token: %w", config.ErrUsage, err)
+	}
+	// What will run is a mixture: the API's new token goes with the address it listens on now.
+	mixed := merged(r.cfg, *next)
+	if err := mixed.Validate(); err != nil {
+		return c, err
 	}
 	c.Applied, c.Restart = []string{}, []string{}
 	for _, word := range config.Changed(&r.cfg, next) {
@@ -58,6 +63,10 @@ func (r *Relay) Reload(next config.Relay) (api.Changes, error) {
 	if err != nil {
 		return c, err
 	}
+	token, err := auth.Secret(next.APIToken)
+	if err != nil {
+		return c, fmt.Errorf("%w: api-token: %w", config.ErrUsage, err)
+	}
 	if _, _, err := r.outputs.configured(destinations); err != nil {
 		return c, err
 	}
@@ -65,7 +74,7 @@ func (r *Relay) Reload(next config.Relay) (api.Changes, error) {
 	old := r.Names()
 	r.keys.Store(&names)
 	if r.control != nil {
-		r.control.SetToken(next.APIToken)
+		r.control.SetToken(token)
 	}
 	if !next.HasAuth() {
 		for _, name := range old {

@@ -153,6 +153,28 @@ func TestReloadRefusesAndEnds(t *testing.T) {
 	}
 }
 
+// A token given as env:NAME is what it stands for after a reload, too, and an API that others can reach does not lose its token.
+func TestReloadKeepsTheAPIClosed(t *testing.T) {
+	t.Setenv("FAIRLEAD_TEST_TOKEN", "the real token")
+	r := startRelay(t, config.Relay{Key: []string{"live/a"}, API: "127.0.0.1:0", APIToken: "the first token"})
+	next := r.cfg
+	next.APIToken = "env:FAIRLEAD_TEST_TOKEN"
+	if _, err := r.Reload(next); err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{"the+real+token": http.StatusOK, "env:FAIRLEAD_TEST_TOKEN": http.StatusUnauthorized, "": http.StatusUnauthorized} {
+		if got := r.ask(t, http.MethodGet, "/v1/streams?token="+token, nil); got != want {
+			t.Errorf("%q: %d, want %d", token, got, want)
+		}
+	}
+	r.cfg.API = "0.0.0.0:9997" // as if it listened there
+	next = r.cfg
+	next.API, next.APIToken = "127.0.0.1:9997", ""
+	if _, err := r.Reload(next); !errors.Is(err, config.ErrUsage) {
+		t.Errorf("the token was taken from an address that others can reach: %v", err)
+	}
+}
+
 func TestOutputsOverTheAPI(t *testing.T) {
 	r := startRelay(t, config.Relay{Key: []string{"live/a"}, API: "127.0.0.1:0"})
 	o := operator{r}
