@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/cc"
 	"github.com/fairlead-live/fairlead/bench/netem/profile"
 	"github.com/fairlead-live/fairlead/bench/show"
 	"github.com/fairlead-live/fairlead/bench/sim"
@@ -27,28 +28,33 @@ what an idea does in seconds; 'fairlead bench run' is the judge.
 --encoder: fixed makes its bitrate whatever happens; keys does, and makes a key frame when asked to; adaptive follows the bitrate it is told,
 where the scheme tells one.
 
-STALL is seconds without a new picture in 100 s, players of 1 s and of 0.2 s; SHOWN the pictures that could be decoded; DROPPED the pictures the
-sender gave up, a run: those that nothing refers to, references, key frames, sounds. Flags:
+STALL is seconds without a new picture in 100 s, players of 1 s and of 0.2 s, the wait for a first picture beyond the buffer and the usual latency
+included; SHOWN the pictures that could be decoded; DROPPED the pictures the
+sender gave up, a run: those that nothing refers to, references, key frames, sounds.
+
+--equal compares at equal quality: with several rates in --rate, each scheme's stalls at the bitrate of pictures that the first one
+shows on the mean, between two of its runs where it falls between them. Flags:
 `
 
 type simFlags struct {
 	profiles, against, encoder, rate, traces string
 	seeds, droppable                         int
 	duration, latency, skip                  time.Duration
-	verbose, list                            bool
+	verbose, list, equal                     bool
 }
 
 func (f *simFlags) define(fs *flag.FlagSet) {
-	fs.StringVar(&f.profiles, "profile", "step-6-3-6", "`LIST` of links, or all, or cellular")
+	fs.StringVar(&f.profiles, "profile", "step-6-3-6", "`LIST` of links, or all, or cellular; fresh: made anew for each seed, seven kinds")
 	fs.StringVar(&f.against, "against", "fairlead", "`LIST` of schemes; --list shows them")
 	fs.StringVar(&f.encoder, "encoder", "fixed", "`LIST` of fixed, keys, adaptive")
-	fs.StringVar(&f.rate, "rate", "4M", "`BITRATE` of the pictures, the most the encoder makes; or a share of the link's mean, such as 50%")
+	fs.StringVar(&f.rate, "rate", "4M", "`LIST` of bitrates of the pictures, the most the encoder makes; or shares of the link's mean, such as 50%")
 	fs.StringVar(&f.traces, "traces", "", "`DIR` of recorded traces, instead of the built-in ones")
 	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
 	fs.IntVar(&f.droppable, "droppable", 0, "nothing refers to every `N`th picture; 0: all are referred to")
 	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each run")
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
 	fs.DurationVar(&f.skip, "skip", 5*time.Second, "not scored, at the beginning")
+	fs.BoolVar(&f.equal, "equal", false, "print the stalls at equal bitrate too")
 	fs.BoolVar(&f.verbose, "v", false, "print what happens, run by run")
 	fs.BoolVar(&f.list, "list", false, "list the schemes")
 }
@@ -96,6 +102,11 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := show.WriteTable(stdout, rows); err != nil {
 		return fail(stderr, "sim: %v", err)
 	}
+	if f.equal {
+		if err := show.WriteEqual(stdout, rows); err != nil {
+			return fail(stderr, "sim: %v", err)
+		}
+	}
 	for _, r := range rows {
 		if len(r.Faults) > 0 {
 			return exitFail
@@ -107,6 +118,42 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type simCell struct {
 	profile string
 	sc      show.Scenario
+	link    func(seed uint64) sim.Path
+	rate    func(sim.Path) (congestion.Bitrate, error)
+}
+
+// simLink is a name and the link of a seed.
+type simLink struct {
+	name string
+	make func(seed uint64) sim.Path
+}
+
+// links are what --profile names: profiles, and families whose seeds are links of their own.
+func (f *simFlags) links() (out []simLink, err error) {
+	names := f.profiles
+	switch names {
+	case "all":
+		names = strings.Join(profile.Names(), ",")
+	case "cellular":
+		names = cellular
+	}
+	for _, name := range list(names) {
+		if name == "fresh" {
+			for _, family := range cc.Families() {
+				out = append(out, simLink{family.Name, func(seed uint64) sim.Path {
+					l := family.Link(seed)
+					return sim.Path{Up: l.Up, Down: l.Down}
+				}})
+			}
+			continue
+		}
+		l, err := profile.Load(name, f.traces)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, simLink{l.Name, func(uint64) sim.Path { return sim.Path{Up: l.Up, Down: l.Down} }})
+	}
+	return out, nil
 }
 
 func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
@@ -123,57 +170,58 @@ func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
 	if err != nil {
 		return nil, err
 	}
-	links := f.profiles
-	switch links {
-	case "all":
-		links = strings.Join(profile.Names(), ",")
-	case "cellular":
-		links = cellular
+	links, err := f.links()
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range list(links) {
-		l, err := profile.Load(name, f.traces)
-		if err != nil {
-			return nil, err
-		}
+	for _, l := range links {
 		for _, kind := range list(f.encoder) {
 			k, ok := show.ParseKind(kind)
 			if !ok {
 				return nil, fmt.Errorf("--encoder %q is not fixed, keys or adaptive", kind)
 			}
 			for _, s := range chosen {
-				c := simCell{l.Name, show.Scenario{
-					Scheme: s, Path: sim.Path{Up: l.Up, Down: l.Down}, Latency: f.latency, For: f.duration, Skip: f.skip,
-					Encoder: show.Encoder{Kind: k, Droppable: f.droppable},
-				}}
-				if f.skip == 0 {
-					c.sc.Skip = -1
+				for _, words := range list(f.rate) {
+					rate := func(p sim.Path) (congestion.Bitrate, error) { return simRate(words, l.name, p) }
+					if _, err := rate(l.make(1)); err != nil {
+						return nil, err
+					}
+					cells = append(cells, simCell{l.name, f.scenario(s, k), l.make, rate})
 				}
-				if c.sc.Encoder.Rate, err = f.bitrate(&l); err != nil {
-					return nil, err
-				}
-				cells = append(cells, c)
 			}
 		}
 	}
 	return cells, nil
 }
 
-func (f *simFlags) bitrate(l *profile.Profile) (congestion.Bitrate, error) {
-	if strings.HasSuffix(f.rate, "%") {
-		part, err := share(f.rate)
+func (f *simFlags) scenario(s show.Scheme, k show.Kind) show.Scenario {
+	sc := show.Scenario{
+		Scheme: s, Latency: f.latency, For: f.duration, Skip: f.skip,
+		Encoder: show.Encoder{Kind: k, Droppable: f.droppable},
+	}
+	if f.skip == 0 {
+		sc.Skip = -1
+	}
+	return sc
+}
+
+// simRate is a bitrate, or a share of what the link carries on the mean.
+func simRate(words, name string, link sim.Path) (congestion.Bitrate, error) {
+	if strings.HasSuffix(words, "%") {
+		part, err := share(words)
 		if err != nil {
 			return 0, err
 		}
-		mean := l.Up.Rate
-		if l.Up.Trace != nil {
-			mean = l.Up.Trace.Mean()
+		mean := link.Up.Rate
+		if link.Up.Trace != nil {
+			mean = link.Up.Trace.Mean()
 		}
 		if mean <= 0 {
-			return 0, fmt.Errorf("--rate %s: %s has no bottleneck to take a share of", f.rate, l.Name)
+			return 0, fmt.Errorf("--rate %s: %s has no bottleneck to take a share of", words, name)
 		}
 		return congestion.Bitrate(part * float64(mean)), nil
 	}
-	r, err := parseRate(f.rate)
+	r, err := parseRate(words)
 	return congestion.Bitrate(r), err
 }
 
@@ -186,11 +234,16 @@ func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
+			seed := uint64(i + 1)
 			sc := c.sc
+			sc.Path = c.link(seed)
+			if sc.Encoder.Rate, errs[i] = c.rate(sc.Path); errs[i] != nil {
+				return
+			}
 			if out != io.Discard {
 				sc.Trace = func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 			}
-			runs[i], errs[i] = show.Run(sc, uint64(i+1))
+			runs[i], errs[i] = show.Run(sc, seed)
 		})
 	}
 	wg.Wait()

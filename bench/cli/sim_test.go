@@ -24,6 +24,11 @@ func TestSimPlaysAStream(t *testing.T) {
 		}
 	}
 	out.Reset()
+	args = strings.Fields("sim --profile fresh --encoder adaptive --rate 30%,60% --equal --seeds 1 --duration 3s --skip 0s")
+	if code := Main(t.Context(), args, &out, &out); code != exitOK || !strings.Contains(out.String(), "EQUAL") || !strings.Contains(out.String(), "satellite") {
+		t.Errorf("--equal: exit %d: %s", code, out.String())
+	}
+	out.Reset()
 	if code := Main(t.Context(), []string{"sim", "--list"}, &out, &out); code != exitOK || !strings.Contains(out.String(), "fairlead") {
 		t.Errorf("--list: exit %d: %s", code, out.String())
 	}

@@ -57,9 +57,26 @@ func (st *Stage) score(r *Result, wire int64) {
 	}
 	m.AddWire(wire)
 	r.Score = m.Score(max(end, st.For+st.Latency))
+	for i := range r.Score.Players {
+		chargeStart(&r.Score.Players[i], r.Score.LatencyP50)
+	}
 	r.Made = float64(made) * 8 / span
 	r.Shown = float64(shown) * 8 / span
 	r.Wire = float64(wire) * 8 / (st.For - st.Skip).Seconds()
 	r.Sound = float64(st.heard) / float64(max(1, st.sounds))
 	r.Faults = st.Faults()
+}
+
+// chargeStart books a late start as a stall: somebody who waits for the first picture sees nothing, whatever a player calls it. What he has
+// to wait for is the player's buffer behind the usual latency of the run; what is longer than that, because the first key frames
+// did not come whole, counts. A player that never started is stalled all the time as it is.
+func chargeStart(p *stutter.Player, usual time.Duration) {
+	wait := p.StartUp - p.Buffer - max(0, usual)
+	if !p.Started || wait <= stutter.Threshold {
+		return
+	}
+	p.Stalls++
+	p.StallTime += wait
+	p.Watched += wait
+	p.Longest = max(p.Longest, wait)
 }
