@@ -5,11 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
+	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/quiclink"
 	"github.com/fairlead-live/fairlead/transport/wire"
@@ -31,7 +34,7 @@ func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
 	}
 	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
 	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
-	sink := &quicSink{pub: pub, log: log}
+	sink := &quicSink{pub: pub, log: log, advice: r.board.Open(req.Name)}
 	sink.seen.Store(&api.Link{Latency: req.Latency})
 	sink.unlink = r.links.add(req.Name, func() api.Link { return *sink.seen.Load() })
 	return sink, nil
@@ -45,7 +48,20 @@ type quicSink struct {
 
 	seen   atomic.Pointer[api.Link] // once a second
 	unlink func()
+	advice *feedback.Entry // what its encoder is told
 }
+
+// Advised passes on what the publisher's own controller says: it sees more of the path than arrivals tell.
+func (s *quicSink) Advised(now time.Time, t *wire.Target) {
+	report := feedback.Report{Target: congestion.Bitrate(t.Bitrate), Reason: congestion.Reason(t.Reason).String()}
+	if t.Path != nil {
+		report.Queue, report.Loss = t.Path.Queue, t.Path.Loss
+	}
+	s.advice.Set(now, report)
+}
+
+// KeyframeAsked passes it on.
+func (s *quicSink) KeyframeAsked() { s.advice.Keyframe() }
 
 // Observe keeps what the API shows.
 func (s *quicSink) Observe(now quiclink.End) {
@@ -75,6 +91,7 @@ func (s *quicSink) Done() <-chan struct{} { return s.pub.Done() }
 // Close says why a publisher ended and what became of all it sent.
 func (s *quicSink) Close(end quiclink.End) {
 	s.unlink()
+	s.advice.Close()
 	s.in.Flush()
 	_ = s.drain()
 	s.pub.Close(end.Err)

@@ -27,6 +27,9 @@ func (s *receiving) askKeyframe() {
 	}
 	s.lostFrames, s.keyAsked = lost, s.now
 	s.send(wire.AppendKeyframe(nil, 0))
+	if a, ok := s.sink.(Adviser); ok {
+		a.KeyframeAsked()
+	}
 }
 
 func (s *receiving) handleControl(m message) error {
@@ -39,6 +42,14 @@ func (s *receiving) handleControl(m message) error {
 		s.sink.Tracks(tracks)
 	case wire.ControlStats:
 		return s.heardStats(m)
+	case wire.ControlTarget:
+		t, err := wire.ParseTarget(m.body)
+		if err != nil {
+			return malformed(m, err)
+		}
+		if a, ok := s.sink.(Adviser); ok {
+			a.Advised(s.now, &t)
+		}
 	case wire.ControlRekey:
 		return s.rekey(m)
 	case wire.ControlPath:

@@ -64,10 +64,12 @@ type sending struct {
 
 	rate       congestion.Bitrate
 	relayRate  congestion.Bitrate // the relay's own target; 0: none
-	began      time.Time          // first media
-	reports    uint64             // of the session before there was this connection
-	answered   bool               // QUIC has brought statistics since
-	finishAt   time.Time          // Close was called; the end at the latest
+	reported   congestion.Bitrate // what the relay was told of the encoder's, and when
+	reportedAt time.Time
+	began      time.Time // first media
+	reports    uint64    // of the session before there was this connection
+	answered   bool      // QUIC has brought statistics since
+	finishAt   time.Time // Close was called; the end at the latest
 	sendErrors uint64
 }
 
@@ -286,7 +288,7 @@ func (s *sending) askKeyframe(track uint8) {
 
 // retarget tells the encoder what the path carries, as the session advises.
 func (s *sending) retarget() {
-	rate, _, told := s.tx.Advice(s.now)
+	rate, why, told := s.tx.Advice(s.now)
 	if !told {
 		return
 	}
@@ -298,6 +300,7 @@ func (s *sending) retarget() {
 	s.client.stats.Target = rate
 	s.explain(&s.client.stats)
 	s.client.mu.Unlock()
+	s.report(rate, why)
 	if f := s.client.cfg.OnTarget; f != nil {
 		f(rate)
 	}

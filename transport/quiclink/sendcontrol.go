@@ -47,6 +47,22 @@ func (s *sending) handleControl(ctx context.Context, m message, wg *sync.WaitGro
 	return nil
 }
 
+// targetAgain is how far apart the relay is told of targets, unless one is lower by a tenth: ours, as the encoder is told again.
+const targetAgain = 200 * time.Millisecond
+
+// report lets the relay know what the encoder was told, for its feedback to others. Where the queue is full it is left out.
+func (s *sending) report(rate congestion.Bitrate, why congestion.Reason) {
+	if s.now.Sub(s.reportedAt) < targetAgain-10*time.Millisecond && rate > s.reported*9/10 {
+		return
+	}
+	s.reportedAt, s.reported = s.now, rate
+	t := wire.Target{Bitrate: uint32(min(rate, 1<<32-1)), Reason: uint8(why)}
+	if s.why != nil {
+		t.Path = &wire.TargetPath{Queue: s.why.Queue(), Loss: s.why.Loss()}
+	}
+	s.send(wire.AppendTarget(nil, &t))
+}
+
 // rekey offers the relay the next epoch's keys when those in use are old.
 func (s *sending) rekey() error {
 	if s.keys == nil || !s.keys.due(s.now) {

@@ -113,11 +113,18 @@ type Rung struct {
 	Bitrate uint32 // bits/s
 }
 
-// Target tells the encoder what the path carries.
+// Target tells the encoder what the path carries, and the relay what the encoder has been told.
 type Target struct {
 	Bitrate uint32 // bits/s for all tracks together
 	Reason  uint8  // of congestion.Reason
 	Ladder  []Rung
+	Path    *TargetPath // nil: it does not say
+}
+
+// TargetPath is what a target goes by.
+type TargetPath struct {
+	Queue time.Duration // at the bottleneck; up to 65 s, in ms
+	Loss  float64       // usual loss ratio, 0..1, in 1/65535
 }
 
 // StatsFields names the counters of a stats message in their order.

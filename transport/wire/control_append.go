@@ -64,6 +64,10 @@ func AppendTarget(dst []byte, t *Target) []byte {
 		}
 		dst = binary.BigEndian.AppendUint32(append(dst, r.Track, on), r.Bitrate)
 	}
+	if p := t.Path; p != nil {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(millis(p.Queue, 1<<16-1)))
+		dst = binary.BigEndian.AppendUint16(dst, uint16(max(0, min(1, p.Loss))*(1<<16-1)))
+	}
 	return end(dst, at)
 }
 

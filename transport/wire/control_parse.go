@@ -110,6 +110,9 @@ func ParseTarget(body []byte) (t Target, err error) {
 	for range n {
 		t.Ladder = append(t.Ladder, Rung{Track: r.u8(), Enabled: r.u8() != 0, Bitrate: r.u32()})
 	}
+	if len(r.b) > 0 {
+		t.Path = &TargetPath{Queue: time.Duration(r.u16()) * time.Millisecond, Loss: float64(r.u16()) / (1<<16 - 1)}
+	}
 	return t, r.err()
 }
 

@@ -122,6 +122,9 @@ var golden = []struct {
 	{"target", "3.5 Mbit/s, reason 2; track 0 on at 3.2 Mbit/s, track 2 off", false,
 		func() []byte { return AppendTarget(nil, &goldenTarget) },
 		func(b []byte) (any, any, error) { v, err := ParseTarget(b); return v, goldenTarget, err }},
+	{"target", "of a publisher: 3.5 Mbit/s, reason 1, 12 ms of queue, a third of loss", false,
+		func() []byte { return AppendTarget(nil, &goldenTold) },
+		func(b []byte) (any, any, error) { v, err := ParseTarget(b); return v, goldenTold, err }},
 	{"keyframe", "of track 0", false,
 		func() []byte { return AppendKeyframe(nil, 0) },
 		func(b []byte) (any, any, error) { v, err := ParseKeyframe(b); return v, uint8(0), err }},
@@ -151,6 +154,7 @@ var (
 		{ID: 0, Codec: 1, Bitrate: 4_000_000, Width: 1920, Height: 1080, Rate: 29970, Config: []byte{1, 0x64}},
 		{ID: 1, Codec: 4, Bitrate: 128_000, Rate: 48000, Channels: 2, Config: []byte{0x11, 0x90}},
 	}
+	goldenTold   = Target{Bitrate: 3_500_000, Reason: 1, Path: &TargetPath{12 * time.Millisecond, 21845.0 / 65535}}
 	goldenTarget = Target{Bitrate: 3_500_000, Reason: 2, Ladder: []Rung{{0, true, 3_200_000}, {2, false, 0}}}
 	goldenDrain  = Drain{5 * time.Second, "fairlead://b.example/app/key"}
 )
@@ -166,6 +170,9 @@ func TestGolden(t *testing.T) {
 			}
 			b = body
 			for cut := range body {
+				if g.name == "target" && cut == 6 {
+					continue // as a relay sends it, and publishers did before
+				}
 				if _, _, err := g.parse(body[:cut]); err == nil {
 					t.Errorf("%s: %d of %d bytes parse", g.name, cut, len(body))
 				}
