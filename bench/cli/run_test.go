@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bench/report"
@@ -98,6 +97,40 @@ func TestGateExitCodes(t *testing.T) {
 	}
 }
 
+// until cancels when what was written to it is enough.
+type until struct {
+	bytes.Buffer
+	enough func(all string) bool
+	cancel context.CancelFunc
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	n, err := u.Buffer.Write(b)
+	if u.enough(u.String()) {
+		u.cancel()
+	}
+	return n, err
+}
+
+// watched is one line of bench watch --json.
+type watched struct {
+	Final bool   `json:"final"`
+	Video string `json:"video"`
+	Score struct {
+		Frames int64 `json:"frames_arrived"`
+	} `json:"score"`
+}
+
+func lastWatched(t *testing.T, out string) (w watched) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &w); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return w
+}
+
+// However long the encoder takes to start, its pictures are told of; an interrupt then ends with the report.
 func TestWatchALiveStream(t *testing.T) {
 	ffmpeg := need.Program(t, "ffmpeg")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -107,24 +140,28 @@ func TestWatchALiveStream(t *testing.T) {
 		_ = cmd.Run() // ends when the reader goes
 	}))
 	defer srv.Close()
-	code, out, errs := call(t.Context(), "watch", srv.URL+"/live.flv", "--duration", "2500ms", "--json")
-	if code != exitOK {
-		t.Fatalf("exit code %d: %s", code, errs)
+	ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
+	defer cancel()
+	out := &until{cancel: cancel, enough: func(all string) bool { return lastWatched(t, all).Score.Frames >= 10 }}
+	var errs bytes.Buffer
+	if code := Main(ctx, []string{"watch", srv.URL + "/live.flv", "--json"}, out, &errs); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	var last struct {
-		Final bool   `json:"final"`
-		Video string `json:"video"`
-		Score struct {
-			Frames int64 `json:"frames_arrived"`
-		} `json:"score"`
-	}
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || !last.Final || last.Video != "H264 160x120" || last.Score.Frames < 10 {
-		t.Errorf("%v: %s", err, out)
+	if w := lastWatched(t, out.String()); !w.Final || w.Video != "H264 160x120" || w.Score.Frames < 10 {
+		t.Errorf("got %s", out.String())
 	}
 	srv.Close()
 	if code, _, errs := call(t.Context(), "watch", srv.URL); code != exitFail || errs == "" {
 		t.Errorf("nobody there: exit code %d: %q", code, errs)
+	}
+}
+
+// --duration ends it, and a stream that gave nothing until then is a failure.
+func TestWatchASilentStream(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer srv.Close()
+	if code, _, errs := call(t.Context(), "watch", srv.URL+"/live.flv", "--duration", "50ms"); code != exitFail || !strings.Contains(errs, "no frame") {
+		t.Errorf("exit code %d: %q", code, errs)
 	}
 }
 
@@ -134,9 +171,6 @@ func TestRunInterruptedKeepsItsReport(t *testing.T) {
 	if os.Geteuid() != 0 {
 		need.Missing(t, "namespace links need root")
 	}
-	if testing.Short() {
-		t.Skip("real programs over real time: not in -short")
-	}
 	scheme := filepath.Join(t.TempDir(), "mine.yaml")
 	const text = "name: mine\nsender: [[sleep, \"995\"]]\nmedia_in: udp://127.0.0.1:9001\nmedia_out: udp://127.0.0.1:9001\n"
 	if err := os.WriteFile(scheme, []byte(text), 0o600); err != nil {
@@ -144,11 +178,13 @@ func TestRunInterruptedKeepsItsReport(t *testing.T) {
 	}
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(10*time.Second, cancel) // a cell takes 7 s
-	code, _, errs := call(ctx, "run", "--against", scheme, "--profile", "clean", "--duration", "1s", "--rate", "300k", "--seeds", "50", "--out", dir)
+	defer cancel()
+	out := &until{cancel: cancel, enough: func(all string) bool { return strings.Contains(all, "[1/") }} // the first cell is done
+	var errs bytes.Buffer
+	code := Main(ctx, []string{"run", "--against", scheme, "--profile", "clean", "--duration", "1s", "--rate", "300k", "--seeds", "50", "--out", dir}, out, &errs)
 	r, err := report.Load(filepath.Join(dir, "results.json"))
-	if code != exitFail || !strings.Contains(errs, "partial") || err != nil || !r.Partial || len(r.Cells) == 0 || len(r.Cells) > 10 {
-		t.Errorf("exit code %d, %q, %v", code, errs, err)
+	if code != exitFail || !strings.Contains(errs.String(), "partial") || err != nil || !r.Partial || len(r.Cells) == 0 || len(r.Cells) > 10 {
+		t.Errorf("exit code %d, %q, %v", code, errs.String(), err)
 	}
 	for _, f := range []string{"report.html", "results.csv", "junit.xml"} {
 		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {

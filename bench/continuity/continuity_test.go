@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 func TestStampComesBack(t *testing.T) {
@@ -47,9 +49,7 @@ func TestSkewIsKnownButForRounds(t *testing.T) {
 // The publisher and the tier without a relay between them: what was sent is known by its stamp, a tier that goes away and listens again, and one that
 // stops reading, are what they say.
 func TestTierNotesWhatArrives(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	tier, err := newTier()
 	if err != nil {
@@ -63,7 +63,7 @@ func TestTierNotesWhatArrives(t *testing.T) {
 	}
 	defer func() { src.kill(); tier.kill() }()
 	count := func() int { got, _ := tier.arrivals(); return len(got) }
-	if !until(ctx, 10*time.Second, func() bool { return count() > 30 }) {
+	if !until(ctx, need.Patience, func() bool { return count() > 30 }) {
 		t.Fatal("nothing arrives")
 	}
 	got, sessions := tier.arrivals()
@@ -72,7 +72,7 @@ func TestTierNotesWhatArrives(t *testing.T) {
 		switch {
 		case a.stamped && a.audio:
 			sounds++
-		case a.stamped && a.source >= clockStep && a.age >= 0 && a.age < 10*time.Second:
+		case a.stamped && a.source >= clockStep && a.age >= 0 && a.age < need.Patience:
 			pictures++
 		}
 	}
@@ -80,12 +80,11 @@ func TestTierNotesWhatArrives(t *testing.T) {
 		t.Errorf("%d publishes, %d pictures, %d sounds", sessions, pictures, sounds)
 	}
 	tier.shut()
-	time.Sleep(100 * time.Millisecond)
-	n := count()
-	time.Sleep(200 * time.Millisecond)
-	if count() != n {
-		t.Error("it reads although it is shut")
-	}
+	need.Until(t, "it reads no more, being shut", func() bool {
+		n := count()
+		time.Sleep(300 * time.Millisecond) // some twenty frames
+		return count() == n
+	})
 	tier.reopen()
 	tier.kill()
 	if tier.publishing() {
@@ -94,7 +93,7 @@ func TestTierNotesWhatArrives(t *testing.T) {
 	if err := tier.listen(); err != nil {
 		t.Fatal(err)
 	}
-	if !until(ctx, 10*time.Second, tier.publishing) {
+	if !until(ctx, need.Patience, tier.publishing) {
 		t.Error("nobody comes back")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bench/netem"
 )
 
@@ -40,7 +41,7 @@ func TestForwardReachesTheHostsLoopback(t *testing.T) {
 	}
 
 	c := in(t, p, Near, func() (net.Conn, error) { return net.Dial("tcp", p.Addr(Far).String()+":1935") })
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(need.Patience))
 	_, _ = c.Write([]byte("tcp"))
 	_ = c.(*net.TCPConn).CloseWrite()
 	if b, err := io.ReadAll(c); string(b) != "tcp" {
@@ -98,7 +99,7 @@ func TestTCPProxyDelaysAndLosesNothing(t *testing.T) {
 		if !bytes.Equal(b, want) {
 			t.Errorf("%d bytes of %d came", len(b), len(want))
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(need.Patience):
 		t.Fatal("nothing came")
 	}
 	if took := time.Since(begin); took < delay+52*time.Millisecond {

@@ -1,6 +1,7 @@
-// Package need finds the programs that tests run for real (ffmpeg, nginx, srt-live-transmit, …).
+// Package need is what tests over real time and with real programs (ffmpeg, nginx, srt-live-transmit, …) ask for.
 //
-// Every test asks here, so that one sentence says what is missing and .ci/programs installs it.
+// One sentence says what is missing, and .ci/programs installs it; one rule says when such tests run: not under -short, where
+// a compiler may be at work beside them; and one limit says how long a condition may take on a busy machine: Patience.
 package need
 
 import (
@@ -8,12 +9,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
-// Program returns the path of a program. Where it is missing the test is skipped and says why;
-// in CI (environment CI=true) that is a failure instead, because .ci/run installs everything.
+// Patience is how long a test waits for what must come. It is no measurement: a machine under load is slow, not wrong.
+const Patience = 30 * time.Second
+
+// RealTime skips, under -short, a test that lasts seconds of real time or runs real programs; make test runs it.
+func RealTime(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("real time or real programs: make test runs it")
+	}
+}
+
+// Until waits for a condition, Patience at most; what says it in words. For the test's own goroutine.
+func Until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v still not: %s", Patience, what)
+		}
+	}
+}
+
+// Program returns the path of a program; under -short the test is skipped, as RealTime does. Where the program is missing the
+// test is skipped and says why; in CI (environment CI=true) that is a failure instead, because .ci/run installs everything.
 func Program(t testing.TB, name string) string {
 	t.Helper()
+	RealTime(t)
 	if p := find(name); p != "" {
 		return p
 	}

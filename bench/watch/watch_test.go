@@ -1,10 +1,12 @@
 package watch
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
@@ -73,33 +76,42 @@ func tags(t testing.TB, c *media.Config, from, to int) []byte {
 // A live stream over HTTP that is held back for 600 ms once: that is what the monitor reports, and nothing else.
 func TestHTTPFLVHeldBackOnce(t *testing.T) {
 	c := config(t)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		_, _ = w.Write(tags(t, c, 0, 1))
-		for i := 1; i < 100; i++ {
-			due := time.Duration(i) * interval
-			if i >= 50 && i < 80 {
-				due = 80 * interval
+	synctest.Test(t, func(t *testing.T) {
+		serve := func(conn net.Conn) {
+			defer conn.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+				t.Error(err)
 			}
-			time.Sleep(time.Until(start.Add(due))) // a live stream over a real socket
-			_, _ = w.Write(tags(t, c, i, i+1))
-			w.(http.Flusher).Flush()
+			start := time.Now()
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+			for i := range 100 {
+				due := time.Duration(i) * interval
+				if i >= 50 && i < 80 {
+					due = 80 * interval
+				}
+				time.Sleep(time.Until(start.Add(due)))
+				_, _ = conn.Write(tags(t, c, i, i+1))
+			}
 		}
-	}))
-	defer srv.Close()
-	m := NewMonitor(time.Now(), []time.Duration{200 * time.Millisecond})
-	err := Read(t.Context(), srv.URL+"/live/x.flv", Network{}, m.Observe)
-	if !errors.Is(err, ErrEnded) {
-		t.Fatalf("Read = %v, want ErrEnded", err)
-	}
-	r := m.Report(time.Now())
-	p := r.Score.Players[0]
-	if r.Score.Frames != 100 || r.Score.Missing != 0 || p.Stalls != 1 || p.StallSeconds < 0.2 {
-		t.Errorf("got %+v, want 100 frames and one stall of about 0.4 s", r.Score)
-	}
-	if !strings.Contains(r.Line(), "stalls 1,") || !strings.Contains(r.Line(), "H264 320x240") {
-		t.Errorf("line %q", r.Line())
-	}
+		network := Network{Dial: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go serve(theirs)
+			return ours, nil
+		}}
+		m := NewMonitor(time.Now(), []time.Duration{200 * time.Millisecond})
+		err := Read(t.Context(), "http://server/live/x.flv", network, m.Observe)
+		if !errors.Is(err, ErrEnded) {
+			t.Fatalf("Read = %v, want ErrEnded", err)
+		}
+		r := m.Report(time.Now())
+		p := r.Score.Players[0]
+		if r.Score.Frames != 100 || r.Score.Missing != 0 || p.Stalls != 1 || math.Abs(p.StallSeconds-0.42) > 0.001 {
+			t.Errorf("got %+v, want 100 frames and one stall of 0.42 s", r.Score)
+		}
+		if !strings.Contains(r.Line(), "stalls 1,") || !strings.Contains(r.Line(), "H264 320x240") {
+			t.Errorf("line %q", r.Line())
+		}
+	})
 }
 
 func TestHTTPErrors(t *testing.T) {
@@ -213,7 +225,7 @@ func TestTransportStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 		n := 0
 		done := make(chan error)
 		network := Network{ListenPacket: func(context.Context, string, string) (net.PacketConn, error) { return c, nil }}
