@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/session"
@@ -57,6 +58,15 @@ func (c *collector) Payload(p *transport.Payload) error {
 	return c.fail
 }
 
+func (c *collector) newest() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := len(c.frames); k > 0 {
+		n = int(c.frames[k-1])
+	}
+	return n
+}
+
 func (c *collector) Done() <-chan struct{} { return nil }
 
 func (c *collector) Close(e End) {
@@ -87,7 +97,7 @@ func checkFrame(b []byte) (uint32, error) {
 func relayFor(t testing.TB, sinks ...*collector) *Listener {
 	t.Helper()
 	next := 0
-	l, err := Listen(Config{Addr: "127.0.0.1:0", Logger: logger(t), Hold: 5 * time.Second, Admit: func(r Request) (Sink, error) {
+	l, err := Listen(Config{Addr: "127.0.0.1:0", Logger: logger(t), Hold: need.Patience, Admit: func(r Request) (Sink, error) {
 		if r.Token == "wrong" {
 			return nil, &Rejection{401, "wrong token"}
 		}
@@ -110,7 +120,7 @@ func relayFor(t testing.TB, sinks ...*collector) *Listener {
 			if err != nil {
 				t.Errorf("listener: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(need.Patience):
 			t.Error("the listener does not end")
 		}
 	})
@@ -133,11 +143,8 @@ func urlOf(l *Listener, addr netip.AddrPort, more string) string {
 	if !addr.IsValid() {
 		addr = addrPort(l.Addr())
 	}
-	latency := "500ms" // a shared machine stands still for some 100 ms now and then
-	if raceEnabled {
-		latency = "2s"
-	}
-	return fmt.Sprintf("fairlead://%s/live/cam?pin=%s&latency=%s%s", addr, pin, latency, more)
+	// 2 s: a loaded machine stands still for some 100 ms now and then, and these tests are about something else.
+	return fmt.Sprintf("fairlead://%s/live/cam?pin=%s&latency=2s%s", addr, pin, more)
 }
 
 // publish dials and runs a client until the test ends; errors of Run go to the channel.
@@ -180,6 +187,18 @@ func feed(t testing.TB, c *Client, first, n int) {
 	}
 }
 
+// feedUntil feeds from frame first on, fifty at a time, until ok; it returns the number of the next frame.
+func feedUntil(t testing.TB, c *Client, first int, what string, ok func() bool) (next int) {
+	t.Helper()
+	for end := time.Now().Add(need.Patience); !ok(); first += 50 {
+		if time.Now().After(end) {
+			t.Fatalf("after %v still not: %s", need.Patience, what)
+		}
+		feed(t, c, first, 50)
+	}
+	return first
+}
+
 // finish closes a client and checks that all ends well.
 func finish(t testing.TB, c *Client, done <-chan error, sinks ...*collector) {
 	t.Helper()
@@ -189,13 +208,13 @@ func finish(t testing.TB, c *Client, done <-chan error, sinks ...*collector) {
 		if err != nil {
 			t.Errorf("Run = %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(need.Patience):
 		t.Fatal("the client does not end")
 	}
 	for _, s := range sinks {
 		select {
 		case <-s.ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(need.Patience):
 			t.Fatal("the session does not end")
 		}
 		if s.bad != nil {
@@ -222,7 +241,7 @@ func TestFramesArriveWholeAndInOrder(t *testing.T) {
 			t.Parallel()
 			sink := newCollector()
 			l := relayFor(t, sink)
-			c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport="+carriage), DialConfig{})
+			c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport="+carriage), steady)
 			feed(t, c, 0, 100)
 			finish(t, c, done, sink)
 			sink.wantAll(t, 100)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
@@ -141,9 +142,7 @@ func TestReturnPath(t *testing.T) {
 
 // The publisher's NAT takes another port in the middle of the stream: no frame is lost, and the relay's answers follow.
 func TestRebindingLosesNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("3 s of real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
@@ -172,6 +171,8 @@ func TestRebindingLosesNothing(t *testing.T) {
 // Someone who sees the traffic forges, alters, cuts and repeats it from an address of his own: all of it is counted, none
 // of it reaches the stream or turns the relay's answers towards him.
 func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
@@ -265,27 +266,27 @@ func TestSessionGoesOnAfterALostConnection(t *testing.T) {
 
 // A network lets QUIC through and drops what is beside it: after two seconds the stream goes on inside QUIC.
 func TestFallsBackToDatagrams(t *testing.T) {
-	if testing.Short() {
-		t.Skip("several seconds of real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
 	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
 	c, done := publish(t, urlOf(l, n.addr(), ""), steady)
-	feed(t, c, 0, 400)
+	n1 := feedUntil(t, c, 0, "frames inside QUIC", func() bool { return c.Stats().Carriage == Datagram && sink.newest() > 0 })
+	feed(t, c, n1, 50)
 	finish(t, c, done, sink)
 	if st := c.Stats(); st.Carriage != Datagram {
 		t.Errorf("carriage %v", st.Carriage)
 	}
-	if k := len(sink.frames); k == 0 || sink.frames[k-1] != 399 {
+	if k := len(sink.frames); k == 0 || int(sink.frames[k-1]) != n1+49 {
 		t.Errorf("%d frames inside QUIC", k)
 	}
 }
 
 // QUIC's own validation of a new address does not get through: the relay sends it no more than three times what came from there.
 func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
+	need.RealTime(t)
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
@@ -301,15 +302,19 @@ func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
 		return up%10 == 0
 	})
 	n.rebind()
-	feed(t, c, 30, 100)
-	n.mu.Lock()
-	passed, down := n.passed, n.down
-	n.mu.Unlock()
+	feed(t, c, 30, 50)
+	passed, down := 0, 0
+	next := feedUntil(t, c, 80, "something for the new address", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		passed, down = n.passed, n.down
+		return down > 0
+	})
 	if down == 0 || down > amplification*passed {
 		t.Errorf("%d bytes to an address nobody validated, for %d from it", down, passed)
 	}
 	n.watch(nil)
-	feed(t, c, 130, 20)
+	feed(t, c, next, 20)
 	finish(t, c, done, sink)
 }
 
@@ -320,15 +325,18 @@ func TestPlannedHandoverLosesNothing(t *testing.T) {
 	l := relayFor(t, sink)
 	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport=srtp"), steady)
 	before := c.first.path.sock.LocalAddr()
+	moved := make(chan error, 1)
 	go func() {
 		time.Sleep(300 * time.Millisecond)
-		if err := c.Handover(t.Context()); err != nil {
-			t.Errorf("Handover = %v", err)
-		}
+		moved <- c.Handover(t.Context())
 	}()
-	feed(t, c, 0, 100)
+	n := feedUntil(t, c, 0, "handed over", func() bool { return c.Stats().Handovers == 1 })
+	if err := <-moved; err != nil {
+		t.Errorf("Handover = %v", err)
+	}
+	feed(t, c, n, 50)
 	finish(t, c, done, sink)
-	sink.wantAll(t, 100)
+	sink.wantAll(t, n+50)
 	if sink.end.Moved != 1 || sink.end.Peer.Port() == addrPort(before).Port() {
 		t.Errorf("moved %d times, to %v from %v", sink.end.Moved, sink.end.Peer, before)
 	}

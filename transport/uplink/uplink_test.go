@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/quiclink"
 	"github.com/fairlead-live/fairlead/transport/wire"
@@ -194,7 +195,7 @@ func TestFramesArriveAsWritten(t *testing.T) {
 	defer cancel()
 	pin, _ := l.Pin()
 	rec := &recorder{}
-	url := "fairlead://" + l.Addr().String() + "/live/phone?latency=1s&pin=" + pin
+	url := "fairlead://" + l.Addr().String() + "/live/phone?latency=2s&pin=" + pin
 	if _, err := Dial(url, &Options{Agent: "other"}); err == nil {
 		t.Error("an unwanted app is let in")
 	}
@@ -230,7 +231,7 @@ func TestFramesArriveAsWritten(t *testing.T) {
 	}
 	select {
 	case <-s.ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(need.Patience):
 		t.Fatal("the session does not end")
 	}
 	want := []struct {
