@@ -22,7 +22,7 @@ page: ## the relay's page, where Node is present; without it the binary says how
 run: build ## the relay, with ARGS="--flag …"
 	./bin/fairlead relay $(ARGS)
 
-demo: build ## everything on loopback, nothing else installed: prints a URL to watch
+demo: build ## a clip through a lossy link as SRT and as fairlead, side by side: prints a URL to watch
 	./bin/fairlead demo $(ARGS)
 
 test: ## every test; a missing program is a SKIP that says why

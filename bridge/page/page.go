@@ -7,6 +7,7 @@
 package page
 
 import (
+	"bytes"
 	"embed"
 	"io/fs"
 	"net/http"
@@ -28,6 +29,26 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-
 func Built() bool {
 	_, err := fs.Stat(files, "built/index.html")
 	return err == nil
+}
+
+// withoutDemo is what the demo shows then.
+const withoutDemo = `<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>fairlead demo</title>
+<p>This binary was built without the page: install Node 20 or later, run <code>make demo</code>, and both pictures are here, side by side.
+The terminal has the figures; <a href="demo.json">demo.json</a> too.
+`
+
+// Demo serves the page that shows two streams side by side, for GET /; Handler serves what it names. It asks for /demo.json
+// (bench/demo's Score) and the streams' HTTP-FLV.
+func Demo() http.Handler {
+	text := []byte(withoutDemo)
+	if index, err := files.ReadFile("built/index.html"); err == nil {
+		text = bytes.Replace(index, []byte("<body>"), []byte("<body data-demo>"), 1)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(text)
+	})
 }
 
 // Handler serves the page's files; for GET / and what index.html names.

@@ -321,6 +321,14 @@ func (r *Relay) Addrs() (srt, rtmp, http net.Addr) {
 	return srt, rtmp, http
 }
 
+// APIAddr returns the address of the API and the page; nil: off.
+func (r *Relay) APIAddr() net.Addr {
+	if r.api == nil {
+		return nil
+	}
+	return r.api.Addr()
+}
+
 // QUIC returns the address listened on for QUIC and the pin of its key; nil: off.
 func (r *Relay) QUIC() (addr net.Addr, pin string) {
 	if r.quic == nil {

@@ -2,7 +2,7 @@
 //
 //	fairlead relay     takes publishers over SRT, QUIC and RTMP, serves players, pushes to CDN tiers
 //	fairlead push      sends a file or an encoder's stream to relays and servers
-//	fairlead demo      all of it in one process on loopback
+//	fairlead demo      the same clip through a lossy link twice, as SRT and as fairlead, in one process
 //	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
 //	fairlead version   what this binary was built from
 package main
@@ -52,7 +52,7 @@ type command struct {
 var commands = []command{
 	{"relay", "take publishers over SRT, QUIC and RTMP, serve players, push to CDN tiers", runRelay},
 	{"push", "send a file or an encoder's stream to relays (over QUIC) and servers", runPush},
-	{"demo", "a stream through a relay in this process: prints a URL to watch", runDemo},
+	{"demo", "the same clip twice through a lossy link, as SRT and as fairlead, side by side", runDemo},
 	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
 	{"version", "what this binary was built from", runVersion},
 }

@@ -123,9 +123,9 @@ func TestDemoServesAStreamThatDecodesWithoutAnError(t *testing.T) {
 	}
 	t.Parallel()
 	ffmpeg := need.Program(t, "ffmpeg")
-	p := startFairlead(t, "demo", "--http", "127.0.0.1:0", "--latency", "1s")
+	p := startFairlead(t, "demo", "--http", "127.0.0.1:0", "--latency", "2s")
 	url := p.find(t, `(http://\S+\.flv)`)
-	p.find(t, `frames/s`)
+	p.find(t, `fairlead over QUIC: \d+ stalls.*plain SRT: \d+ stalls`)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	// More than the clip's 8 s, so that the loop's seam is among what is decoded.
@@ -180,7 +180,7 @@ func TestWrongWordsAreExplained(t *testing.T) {
 		{[]string{"relay", "--http", "192.0.2.77:1", "--srt", "", "--quic", "", "--rtmp", ""}, exitFailed, "http cannot listen"},
 		{[]string{"help"}, exitOK, "fairlead demo"},
 		{[]string{"relay", "--help"}, exitOK, "--srt-latency"},
-		{[]string{"demo", "--help"}, exitOK, "--stop-after"},
+		{[]string{"demo", "--help"}, exitOK, "--duration"},
 		{[]string{"version"}, exitOK, "fairlead "},
 		{[]string{"push", "--help"}, exitOK, "Exit codes: 0"},
 		{[]string{"push", "x.ts"}, exitUsage, "INPUT URL"},

@@ -99,7 +99,7 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 	for _, line := range commands {
 		switch {
 		case line == "make demo":
-			finish(t, shell(t, line, "ARGS=--stop-after 3s --http 127.0.0.1:0", "GOFLAGS=-buildvcs=false"), 5*time.Minute)
+			finish(t, shell(t, line, "ARGS=--duration 3s --http 127.0.0.1:0", "GOFLAGS=-buildvcs=false"), 5*time.Minute)
 		case line == "make test":
 			b, err := os.ReadFile("../../.ci/run")
 			if err != nil || !strings.Contains(string(b), "\nGOFLAGS=\"${GOFLAGS:-} -v\" make test") {

@@ -2,6 +2,7 @@ import './page.css';
 import * as api from './api';
 import { Card } from './card';
 import { show } from './addresses';
+import { demo } from './demo';
 import { rate } from './dom';
 
 const box = document.getElementById('streams') as HTMLElement;
@@ -53,4 +54,4 @@ async function run(): Promise<never> {
   }
 }
 
-void run();
+void (document.body.hasAttribute('data-demo') ? demo() : run());
