@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
@@ -48,7 +49,7 @@ var entries = []struct {
 		return true
 	}},
 	{"quic", false, func(t *testing.T, r *Relay, name string, c credential) bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 		defer cancel()
 		client, err := quiclink.Dial(ctx, r.QUICURL(name)+c.suffix("&"), quiclink.DialConfig{})
 		if err != nil {
@@ -64,7 +65,7 @@ var entries = []struct {
 	{"rtmp", false, func(t *testing.T, r *Relay, name string, c credential) bool { return rtmpCall(t, r, name, c, true) }},
 	{"rtmp play", true, func(t *testing.T, r *Relay, name string, c credential) bool { return rtmpCall(t, r, name, c, false) }},
 	{"http", true, func(t *testing.T, r *Relay, name string, c credential) bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.FLVURL(name)+c.suffix("?"), nil)
 		if err != nil {
@@ -85,7 +86,7 @@ func rtmpCall(t *testing.T, r *Relay, name string, c credential, publish bool) b
 		t.Fatal(err)
 	}
 	client := &gortmplib.Client{URL: u, Publish: publish}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 	defer cancel()
 	if client.Initialize(ctx) != nil {
 		return false

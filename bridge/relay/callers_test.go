@@ -13,9 +13,7 @@ import (
 
 // libsrt's own caller, in every form of streamid, encrypted and not, let in and turned away.
 func TestRealSRTCallers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	ffmpeg, slt := need.Program(t, "ffmpeg"), need.Program(t, "srt-live-transmit")
 	const pass = "sixteen letters!"
@@ -45,7 +43,7 @@ func TestRealSRTCallers(t *testing.T) {
 				url += "&passphrase=" + c.pass
 			}
 			if c.stream == "" {
-				out, _ := exec.Command(slt, "-v", "-loglevel:warn", "-timeout:2", "udp://127.0.0.1:"+fmt.Sprint(freePort(t)), url).CombinedOutput()
+				out, _ := exec.Command(slt, "-v", "-loglevel:warn", "-timeout:20", "udp://127.0.0.1:"+fmt.Sprint(freePort(t)), url).CombinedOutput()
 				if !strings.Contains(string(out), c.says) {
 					t.Errorf("it was not turned away with %q: %s", c.says, out[:min(len(out), 3000)])
 				}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/push"
 )
@@ -72,9 +73,7 @@ func newGate(t *testing.T, target net.Addr) *udpGate {
 // A network stops passing UDP in the middle of a stream: it goes on over RTMP, with the reason shown, and back over QUIC when
 // UDP passes again. To the relay it stays one stream.
 func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
-	if testing.Short() {
-		t.Skip("10 s of real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	r := startQUIC(t, config.Relay{Key: []string{"live/cam"}, Hold: 20 * time.Second})
 	addr, _ := r.QUIC()
@@ -87,7 +86,7 @@ func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*need.Patience)
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -99,7 +98,7 @@ func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
 	})
 	until := func(scheme, protocol string) push.Status {
 		t.Helper()
-		for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+		for begin := time.Now(); time.Since(begin) < need.Patience; time.Sleep(20 * time.Millisecond) {
 			st := p.Status()[0]
 			for _, s := range r.Streams() {
 				if strings.HasPrefix(st.To, scheme) && s.Publisher != nil && s.Publisher.Protocol == protocol {
@@ -127,9 +126,7 @@ func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
 
 // UDP does not pass at the start.
 func TestPushBeginsOverRTMPWhereUDPIsBlocked(t *testing.T) {
-	if testing.Short() {
-		t.Skip("several seconds of real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	r := startQUIC(t, config.Relay{Key: []string{"live/cam"}})
 	addr, _ := r.QUIC()

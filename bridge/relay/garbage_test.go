@@ -14,15 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
 // Garbage on every port: nothing panics, nothing stays behind, and a publisher beside it is not disturbed.
 func TestGarbageOnEveryPort(t *testing.T) {
-	if testing.Short() {
-		t.Skip("several seconds of real time: make test runs it")
-	}
+	need.RealTime(t)
 	r := startRelay(t, config.Relay{Key: []string{"live/cam", "live/junk"}})
 	srt, rtmp, web := r.Addrs()
 	ctx, cancel := context.WithCancel(t.Context())

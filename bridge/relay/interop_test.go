@@ -43,7 +43,7 @@ func startRelay(t testing.TB, cfg config.Relay) *Relay {
 			if err != nil {
 				t.Errorf("relay: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(need.Patience):
 			t.Error("the relay does not end")
 		}
 	})
@@ -300,9 +300,7 @@ func shift(got, ref []float64) float64 {
 }
 
 func TestEveryFrameReachesEveryExit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	ffmpeg := need.Program(t, "ffmpeg")
 	for _, c := range []struct {
 		name, in, codec string
@@ -316,7 +314,7 @@ func TestEveryFrameReachesEveryExit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			ref := encode(t, dir, c.codec, c.bframes, 7)
+			ref := encode(t, dir, c.codec, c.bframes, 9)
 			cdn := nginx(t, dir)
 			r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Push: []string{"live/cam=rtmp://" + cdn + "/live/cam"}, SRTLatency: 120 * time.Millisecond})
 			args := []string{"-v", "error", "-re", "-i", ref, "-c", "copy"}
@@ -331,11 +329,12 @@ func TestEveryFrameReachesEveryExit(t *testing.T) {
 			waitStream(t, r, "live/cam")
 			var wg sync.WaitGroup
 			outs := map[string]string{"http-flv": r.FLVURL("live/cam"), "rtmp play": r.rtmpURL("live/cam")}
+			const late = 185 // units before the last key frame that a player may join at: on a busy machine it takes seconds to start
 			for what, url := range outs {
 				file := filepath.Join(dir, strings.ReplaceAll(what, " ", "-")+".flv")
 				outs[what] = file
 				wg.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), 2*need.Patience)
 					defer cancel()
 					if out, err := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-i", url, "-c", "copy", "-f", "flv", "-y", file).CombinedOutput(); err != nil {
 						t.Errorf("%s: %v %s", what, err, out)
@@ -345,10 +344,10 @@ func TestEveryFrameReachesEveryExit(t *testing.T) {
 			wg.Wait()
 			want := read(t, ref, c.codec)
 			for what, file := range outs {
-				checkIntact(t, what, read(t, file, c.codec), want, 65, tail)
+				checkIntact(t, what, read(t, file, c.codec), want, late, tail)
 			}
 			waitRecording(t, filepath.Join(dir, "cam.flv"))
-			checkIntact(t, "nginx-rtmp by push", read(t, filepath.Join(dir, "cam.flv"), c.codec), want, 65, tail)
+			checkIntact(t, "nginx-rtmp by push", read(t, filepath.Join(dir, "cam.flv"), c.codec), want, late, tail)
 		})
 	}
 }

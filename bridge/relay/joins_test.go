@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/clip"
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
@@ -26,9 +27,7 @@ var joins = flag.Int("joins", 4, "players that join at once in TestJoinersGetAKe
 
 // Players that join at once behind 50 ms of round trip, in the midst of a GOP of 2 s at 4 Mbit/s: from the first SYN to the whole first key frame.
 func TestJoinersGetAKeyFrame(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	r := startRelay(t, config.Relay{Key: []string{"live/cam"}})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +71,7 @@ func TestJoinersGetAKeyFrame(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range took {
 			all.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+				ctx, cancel := context.WithTimeout(ctx, need.Patience)
 				defer cancel()
 				began := time.Now()
 				if err := c.join(ctx, c.addr); err != nil {

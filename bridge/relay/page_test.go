@@ -8,7 +8,6 @@ import (
 	"image/png"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -31,7 +30,7 @@ func TestPageInChromium(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*need.Patience)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = p.Run(ctx) })
@@ -67,11 +66,9 @@ func TestPageInChromium(t *testing.T) {
 	var lines float64
 	if err := chromedp.Run(tab,
 		chromedp.Navigate("http://"+r.api.Addr().String()+"/"),
-		chromedp.Poll(`document.querySelector('video')?.currentTime > 1`, nil, chromedp.WithPollingTimeout(30*time.Second)),
-		chromedp.Sleep(2500*time.Millisecond), // three samples of the charts
+		chromedp.Poll(`document.querySelector('video')?.currentTime > 1`, nil, chromedp.WithPollingTimeout(2*need.Patience)),
+		chromedp.Poll(drawn+` >= 100`, nil, chromedp.WithPollingTimeout(2*need.Patience)), // samples of the charts
 		chromedp.Screenshot("video", &first),
-		chromedp.Sleep(700*time.Millisecond),
-		chromedp.Screenshot("video", &second),
 		chromedp.Text(".facts", &facts),
 		chromedp.Text("h2 .state", &state),
 		chromedp.Text(".outputs", &out),
@@ -80,10 +77,12 @@ func TestPageInChromium(t *testing.T) {
 		mu.Lock()
 		t.Fatalf("%v; the browser said %q", err, said)
 	}
-	a, b := decode(t, first), decode(t, second)
-	if n := differ(a, b); n < 1000 {
-		t.Errorf("the picture stands still: %d pixels changed", n)
-	}
+	need.Until(t, "the picture moves", func() bool {
+		if err := chromedp.Run(tab, chromedp.Screenshot("video", &second)); err != nil {
+			t.Fatal(err)
+		}
+		return differ(decode(t, first), decode(t, second)) >= 1000
+	})
 	if lines < 100 {
 		t.Errorf("the charts are empty: %v inked pixels", lines)
 	}

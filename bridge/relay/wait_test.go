@@ -6,11 +6,14 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
-// eventually waits for a condition of a real program, at most limit.
+// eventually waits for a condition of a real program, at most limit, and not less than need.Patience.
 func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
+	limit = max(limit, need.Patience)
 	for end := time.Now().Add(limit); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("after %v still not: %s", limit, what)
