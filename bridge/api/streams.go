@@ -21,6 +21,8 @@ type Stream struct {
 	Frames     uint64     `json:"frames_total"`
 	Bytes      uint64     `json:"bytes_total"`
 	Publishes  uint64     `json:"publishes_total"`
+	Takeovers  uint64     `json:"takeovers_total"`          // publishers that took the key from another one
+	InUse      uint64     `json:"refused_publishers_total"` // because another one had the key
 	Held       uint64     `json:"held_frames_total"`
 	Skipped    uint64     `json:"skipped_frames_total"`
 	Refused    uint64     `json:"refused_frames_total"`
@@ -102,7 +104,8 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 	bps, fps := s.rates.of(st.Name)
 	v := Stream{
 		Name: st.Name, State: "held", Tracks: []Track{}, BitrateBPS: int64(bps), FrameRate: round1(fps),
-		Frames: st.Counts.Frames, Bytes: st.Counts.Bytes, Publishes: st.Counts.Publishes, Held: st.Counts.Held, Skipped: st.Counts.Skipped,
+		Frames: st.Counts.Frames, Bytes: st.Counts.Bytes, Publishes: st.Counts.Publishes,
+		Takeovers: st.Counts.Takeovers, InUse: st.Counts.InUse, Held: st.Counts.Held, Skipped: st.Counts.Skipped,
 		Refused: st.Counts.Dropped, Jumps: st.Jumps, Clamped: st.Clamped, GOPFrames: st.GOPFrames, GOPBytes: st.GOPBytes,
 	}
 	for _, c := range st.Tracks {

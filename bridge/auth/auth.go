@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -125,10 +127,12 @@ type way interface {
 	check(ctx context.Context, now time.Time, r *Request) (grant, error)
 }
 
-// grant is a yes: id names a credential that must not be used from a second address, until expiry; "" for none.
+// grant is a yes: id names a credential that must not be used from a second address, until expiry; "" for none. who is who it was given to,
+// as far as the credential says; "" where it does not.
 type grant struct {
 	id     string
 	expiry time.Time
+	who    string
 }
 
 // Guard decides. It is safe for concurrent use.
@@ -144,34 +148,47 @@ func (g *Guard) Open(a Action) bool { return len(g.ways) == 0 || a == Play && !g
 
 // Check returns nil, or a *Denied. It waits for nothing but the hook and, once, a key set.
 func (g *Guard) Check(ctx context.Context, now time.Time, r Request) error {
-	if g.Open(r.Action) {
-		return nil
-	}
-	if err := g.slow.known(now, &r); err != nil {
-		return err
-	}
-	err := g.ask(ctx, now, &r)
-	if err != nil {
-		g.slow.failed(now, &r, err)
-	}
+	_, err := g.Admit(ctx, now, r)
 	return err
 }
 
-func (g *Guard) ask(ctx context.Context, now time.Time, r *Request) error {
+// Admit is Check that says who was admitted: two with the same answer brought the same secret or token, or JSON Web Tokens for the same
+// subject. Empty: the credential does not say (a bare name, a signed URL, the hook). It holds no secret.
+func (g *Guard) Admit(ctx context.Context, now time.Time, r Request) (who string, err error) {
+	if g.Open(r.Action) {
+		return "", nil
+	}
+	if err := g.slow.known(now, &r); err != nil {
+		return "", err
+	}
+	who, err = g.ask(ctx, now, &r)
+	if err != nil {
+		g.slow.failed(now, &r, err)
+	}
+	return who, err
+}
+
+func (g *Guard) ask(ctx context.Context, now time.Time, r *Request) (who string, err error) {
 	for _, w := range g.ways {
 		yes, err := w.check(ctx, now, r)
 		switch {
 		case err == nil:
 			if !g.seen.use(now, r.Peer, yes) {
-				return deny(Replayed, "this %s credential was used from another address", r.Action)
+				return "", deny(Replayed, "this %s credential was used from another address", r.Action)
 			}
-			return nil
+			return yes.who, nil
 		case !errors.Is(err, errNext):
-			return err
+			return "", err
 		}
 	}
 	if r.token() == "" && r.Query == "" {
-		return deny(NoCredential, "%s of %s without a credential, and the name is no key", r.Action, r.Name)
+		return "", deny(NoCredential, "%s of %s without a credential, and the name is no key", r.Action, r.Name)
 	}
-	return deny(UnknownKey, "%s of %s: neither a key nor a credential of a configured kind", r.Action, r.Name)
+	return "", deny(UnknownKey, "%s of %s: neither a key nor a credential of a configured kind", r.Action, r.Name)
+}
+
+// whoHas names the holder of a token without telling it.
+func whoHas(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return "token " + hex.EncodeToString(sum[:8])
 }

@@ -319,14 +319,14 @@ func TestTooMany(t *testing.T) {
 func TestReplayIsBounded(t *testing.T) {
 	var p replay
 	for i := range maxSeen {
-		if !p.use(noon, phone, grant{strconv.Itoa(i), noon.Add(time.Hour)}) {
+		if !p.use(noon, phone, grant{id: strconv.Itoa(i), expiry: noon.Add(time.Hour)}) {
 			t.Fatal(i)
 		}
 	}
-	if p.use(noon, phone, grant{"one more", noon.Add(time.Hour)}) {
+	if p.use(noon, phone, grant{id: "one more", expiry: noon.Add(time.Hour)}) {
 		t.Error("full, and it still takes more")
 	}
-	if !p.use(noon.Add(2*time.Hour), phone, grant{"one more", noon.Add(3 * time.Hour)}) || len(p.seen) != 1 {
+	if !p.use(noon.Add(2*time.Hour), phone, grant{id: "one more", expiry: noon.Add(3 * time.Hour)}) || len(p.seen) != 1 {
 		t.Errorf("%d remembered after all ended", len(p.seen))
 	}
 }

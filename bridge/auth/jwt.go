@@ -90,9 +90,12 @@ func (j *jwts) check(ctx context.Context, now time.Time, r *Request) (grant, err
 	for _, p := range append(c.Permissions, c.MediaMTX...) {
 		a, n := p.allows(r.Action, r.Name)
 		if a && n {
-			g := grant{}
+			g := grant{who: whoHas(s)}
+			if c.Subject != "" {
+				g.who = "jwt " + c.Issuer + "|" + c.Subject
+			}
 			if c.ID != "" {
-				g = grant{id: "jti|" + c.Issuer + "|" + c.ID, expiry: c.Expiry.Time().Add(jwtLeeway)}
+				g.id, g.expiry = "jti|"+c.Issuer+"|"+c.ID, c.Expiry.Time().Add(jwtLeeway)
 			}
 			return g, nil
 		}

@@ -22,7 +22,7 @@ func newKey(name, secret string) key {
 
 func (ks keys) check(_ context.Context, _ time.Time, r *Request) (grant, error) {
 	name, token := sha256.Sum256([]byte(r.Name)), sha256.Sum256([]byte(r.token()))
-	known, yes := 0, 0
+	known, yes, secret := 0, 0, 0
 	for i := range ks {
 		k := &ks[i]
 		same := subtle.ConstantTimeCompare(k.name[:], name[:])
@@ -31,9 +31,13 @@ func (ks keys) check(_ context.Context, _ time.Time, r *Request) (grant, error) 
 		if k.bare && r.Action == Publish {
 			bare = 1
 		}
-		yes |= same & (bare | subtle.ConstantTimeCompare(k.secret[:], token[:])&subtle.ConstantTimeByteEq(b2u(k.bare), 0))
+		right := subtle.ConstantTimeCompare(k.secret[:], token[:]) & subtle.ConstantTimeByteEq(b2u(k.bare), 0)
+		secret |= same & right
+		yes |= same & (bare | right)
 	}
 	switch {
+	case secret == 1:
+		return grant{who: whoHas(r.token())}, nil
 	case yes == 1:
 		return grant{}, nil
 	case known == 1 && r.token() != "" && !isToken(r.token()) && !isJWT(r.token()):

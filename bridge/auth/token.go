@@ -109,7 +109,7 @@ func (ts tokens) check(_ context.Context, now time.Time, r *Request) (grant, err
 		return grant{}, deny(OtherAction, "the token is for %q, not to %s", parts[2], r.Action)
 	}
 	if parts[3] == "" {
-		return grant{}, nil
+		return grant{who: whoHas(s)}, nil
 	}
-	return grant{id: s, expiry: expiry}, nil
+	return grant{id: s, expiry: expiry, who: whoHas(s)}, nil
 }

@@ -46,6 +46,8 @@ type Relay struct {
 	AuthHookOpen   bool
 	AuthPlay       bool // players, too
 
+	Takeover []string // POLICY, APP/KEY=POLICY or APP/*=POLICY
+
 	Drain   time.Duration // how long publishers over QUIC have to move on when the relay is told to end
 	DrainTo string        // fairlead://…, where they should go; empty: the same address, where another relay may be by then
 
@@ -68,6 +70,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.APIToken, "api-token", "", "`SECRET` the API asks for; without it, only requests to localhost are answered; env:NAME and file:PATH")
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable; URL|URL|…: to the first that works")
+	s.List(&r.Takeover, "takeover", "`POLICY` for a second publisher of a key: idle (the first keeps it until it is silent for 2 s, or idle:5s), newest (the same identity takes over at once), reject; repeatable, APP/KEY=POLICY and APP/*=POLICY too")
 	s.List(&r.AuthSecret, "auth-secret", "`SECRET` of expiring tokens (see --token), repeatable: the next one and the one being replaced; env:NAME and file:PATH here and below")
 	s.List(&r.AuthJWTSecret, "auth-jwt-secret", "`SECRET` of JSON Web Tokens signed with HS256 to HS512, repeatable")
 	s.String(&r.AuthJWKS, "auth-jwks", "", "`FILE` or URL of the key set for JSON Web Tokens signed with RSA, ECDSA or Ed25519")
@@ -125,6 +128,9 @@ func (r *Relay) Validate() error {
 		return fmt.Errorf("%w: auth-play: nothing could admit a player: give keys a secret (APP/KEY=SECRET), or set one of auth-secret, auth-jwt-secret, auth-jwks, auth-signed, auth-hook", ErrUsage)
 	}
 	if _, err := r.Destinations(); err != nil {
+		return err
+	}
+	if _, err := r.TakeoverRules(); err != nil {
 		return err
 	}
 	if n := len(r.SRTPassphrase); n > 0 && (n < 10 || n > 79) {

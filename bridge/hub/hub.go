@@ -31,13 +31,14 @@ var (
 
 // Config sets the bounds of a hub; zero values give the defaults named.
 type Config struct {
-	GOPBytes   int           // cache: at most one GOP and this many payload bytes; 8 MB
-	QueueBytes int           // a subscriber's queue, beyond the GOP it started with; 8 MB
-	QueueTime  time.Duration // a subscriber's queue in media time, beyond the GOP it started with; 3 s
-	Hold       time.Duration // a stream without publisher keeps its subscribers this long; 20 s
-	Idle       time.Duration // a publisher silent for longer gives way to a new one; 2 s
-	MaxStreams int           // 10,000
-	Slate      *Slate        // shown while a publisher of the same codec is gone; nil: its last key frame
+	GOPBytes   int                        // cache: at most one GOP and this many payload bytes; 8 MB
+	QueueBytes int                        // a subscriber's queue, beyond the GOP it started with; 8 MB
+	QueueTime  time.Duration              // a subscriber's queue in media time, beyond the GOP it started with; 3 s
+	Hold       time.Duration              // a stream without publisher keeps its subscribers this long; 20 s
+	Idle       time.Duration              // a publisher silent for longer gives way to a new one; 2 s
+	MaxStreams int                        // 10,000
+	Takeover   func(name string) Takeover // asked when a second publisher of name comes; it must not wait; nil: TakeIdle with Idle
+	Slate      *Slate                     // shown while a publisher of the same codec is gone; nil: its last key frame
 	Now        func() time.Time
 }
 
@@ -73,8 +74,8 @@ func (h *Hub) now() time.Duration { return h.sinceZero(h.cfg.Now()) }
 
 func (h *Hub) sinceZero(now time.Time) time.Duration { return now.Sub(h.zero) }
 
-// Publish makes the caller the publisher of name ("app/key"). ErrInUse: another one is there and was heard of
-// within Config.Idle.
+// Publish makes the caller the publisher of name ("app/key"). ErrInUse: another one is there and
+// keeps the key (Config.Takeover).
 func (h *Hub) Publish(name string, info PublisherInfo) (*Publisher, error) {
 	for {
 		s, err := h.stream(name, true)

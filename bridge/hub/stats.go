@@ -9,6 +9,8 @@ import (
 // StreamCounts are totals over the life of a stream.
 type StreamCounts struct {
 	Publishes uint64 // publishers so far
+	Takeovers uint64 // of these, took the key from another one
+	InUse     uint64 // publishers refused because another one had the key
 	Frames    uint64 // written
 	Bytes     uint64 // payload bytes written
 	Dropped   uint64 // frames refused: no configuration, empty, or of a track beyond the eighth

@@ -46,6 +46,7 @@ type stream struct {
 	needKey   bool         // a publisher is back and its first key frame is not here yet
 	counts    StreamCounts
 
+	succession succession
 	successors int // subscribers whose Succeed is still to come
 }
 
@@ -58,10 +59,14 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	if s.gone {
 		return nil, errGone
 	}
+	var before *PublisherInfo
 	if old := s.publisher; old != nil {
-		if now.Sub(old.heard) < s.hub.cfg.Idle {
-			return nil, ErrInUse
+		if err := s.mayTake(old, info, now); err != nil {
+			s.counts.InUse++
+			return nil, err
 		}
+		s.counts.Takeovers++
+		before = &old.info
 		s.drop(old, ErrReplaced)
 	}
 	if s.holdTimer != nil {
@@ -70,7 +75,7 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	}
 	s.startFill()
 	s.needKey = s.lastKey != nil
-	p := &Publisher{stream: s, info: info, since: now, heard: now, done: make(chan struct{})}
+	p := &Publisher{stream: s, info: info, before: before, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
 	s.counts.Publishes++
 	s.time.begin()

@@ -107,11 +107,11 @@ func (p *Push) listenRTMP(u *url.URL) (input, error) {
 	}
 	in.at = l.Addr()
 	in.serve = func(ctx context.Context, h *hub.Hub, _ string) error {
-		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Watch: watch, Authorize: func(_ context.Context, r rtmpserver.Request) error {
+		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Watch: watch, Authorize: func(_ context.Context, r rtmpserver.Request) (string, error) {
 			if !r.Publish || r.Name != name {
-				return rtmpserver.ErrUnauthorized
+				return "", rtmpserver.ErrUnauthorized
 			}
-			return nil
+			return "", nil
 		}}).Serve(ctx, l)
 	}
 	return in, nil

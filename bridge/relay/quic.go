@@ -21,18 +21,20 @@ import (
 // admitQUIC decides about a publisher over QUIC.
 func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
 	who := auth.Request{Protocol: "quic", Name: req.Name, Token: req.Token, Peer: req.Peer.Addr(), PeerPort: req.Peer.Port()}
-	if err := r.allow(context.Background(), who); err != nil {
+	identity, err := r.admit(context.Background(), who)
+	if err != nil {
 		r.log.Warn("quic: publisher refused", "stream", req.Name, "peer", req.Peer, "err", err)
 		return nil, &quiclink.Rejection{Status: 401, Reason: forPeer(err) + ": are key and token right?"}
 	}
-	pub, err := r.hub.Publish(req.Name, hub.PublisherInfo{Protocol: "quic", Peer: req.Peer.String()})
+	pub, err := r.hub.Publish(req.Name, hub.PublisherInfo{Protocol: "quic", Peer: req.Peer.String(), Identity: identity})
 	switch {
 	case errors.Is(err, hub.ErrInUse):
-		return nil, &quiclink.Rejection{Status: 409, Reason: "the key is in use by another publisher"}
+		return nil, &quiclink.Rejection{Status: 409, Reason: inUse(err)}
 	case err != nil:
 		return nil, &quiclink.Rejection{Status: 503, Reason: err.Error()}
 	}
 	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
+	sayReplaced(log, pub)
 	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
 	sink := &quicSink{pub: pub, log: log, advice: r.board.Open(req.Name)}
 	sink.seen.Store(&api.Link{Latency: req.Latency})

@@ -43,7 +43,8 @@ type Relay struct {
 	board     *feedback.Board // what publishers are told
 	guard     atomic.Pointer[auth.Guard]
 	keys      atomic.Pointer[[]string] // names; their secrets are the guard's
-	generated string                   // the key while the configuration has none
+	rules     atomic.Pointer[config.TakeoverRules]
+	generated string // the key while the configuration has none
 
 	reload sync.Mutex   // held while the configuration changes
 	cfg    config.Relay // guarded by reload once Run has begun
@@ -73,7 +74,13 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: slate: %w", config.ErrUsage, err)
 	}
-	r := &Relay{cfg: cfg, log: log, hub: hub.New(hub.Config{Hold: cfg.Hold, Slate: slate}), board: feedback.NewBoard()}
+	r := &Relay{cfg: cfg, log: log, board: feedback.NewBoard()}
+	rules, err := cfg.TakeoverRules()
+	if err != nil {
+		return nil, err
+	}
+	r.rules.Store(&rules)
+	r.hub = hub.New(hub.Config{Hold: cfg.Hold, Slate: slate, Takeover: r.takeover})
 	r.outputs.hub, r.outputs.log = r.hub, log
 	r.generated = "live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])
 	guard, names, err := r.access(&cfg)

@@ -13,7 +13,7 @@ import (
 
 // live are the words that a running relay takes over; a change of the others waits for the next start.
 func live(word string) bool {
-	return word == "key" || word == "push" || word == "api-token" || strings.HasPrefix(word, "auth-")
+	return word == "key" || word == "push" || word == "takeover" || word == "api-token" || strings.HasPrefix(word, "auth-")
 }
 
 // Diff says what Reload would do.
@@ -63,6 +63,10 @@ func (r *Relay) Reload(next config.Relay) (api.Changes, error) {
 	if err != nil {
 		return c, err
 	}
+	rules, err := next.TakeoverRules()
+	if err != nil {
+		return c, err
+	}
 	token, err := auth.Secret(next.APIToken)
 	if err != nil {
 		return c, fmt.Errorf("%w: api-token: %w", config.ErrUsage, err)
@@ -71,6 +75,7 @@ func (r *Relay) Reload(next config.Relay) (api.Changes, error) {
 		return c, err
 	}
 	r.guard.Store(guard)
+	r.rules.Store(&rules)
 	old := r.Names()
 	r.keys.Store(&names)
 	if r.control != nil {

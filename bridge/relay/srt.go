@@ -23,13 +23,14 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 			Reason: "it wants to play, and SRT only publishes here; say m=publish or publish:APP/KEY (play over HTTP-FLV or RTMP)"}
 	}
 	who := auth.Request{Protocol: "srt", Name: name, Token: req.StreamID.Token, Peer: req.Peer.Addr(), PeerPort: req.Peer.Port()}
-	if err := r.allow(context.Background(), who); err != nil {
+	identity, err := r.admit(context.Background(), who)
+	if err != nil {
 		return nil, &srtlink.Rejection{Code: srtlink.CodeUnauthorized, Reason: err.Error()}
 	}
-	pub, err := r.hub.Publish(name, hub.PublisherInfo{Protocol: "srt", Peer: req.Peer.String()})
+	pub, err := r.hub.Publish(name, hub.PublisherInfo{Protocol: "srt", Peer: req.Peer.String(), Identity: identity})
 	switch {
 	case errors.Is(err, hub.ErrInUse):
-		return nil, &srtlink.Rejection{Code: srtlink.CodeConflict, Reason: "the key is in use by another publisher"}
+		return nil, &srtlink.Rejection{Code: srtlink.CodeConflict, Reason: inUse(err)}
 	case err != nil:
 		return nil, &srtlink.Rejection{Code: srtlink.CodeOverload, Reason: err.Error()}
 	}
@@ -48,6 +49,7 @@ func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Co
 // Goroutines: the listener's parses and publishes; the caller's waits for the end; one waits for the hub to end it; one estimates its path.
 func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, pub *hub.Publisher) error {
 	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
+	sayReplaced(log, pub)
 	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
 	defer r.links.add(name, func() api.Link { return srtLink(conn.Stats()) })()
 	var wg sync.WaitGroup

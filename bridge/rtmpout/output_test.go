@@ -230,7 +230,7 @@ func TestBadNameIsPatient(t *testing.T) {
 }
 
 func TestUnauthorizedIsSignedAgainThenFails(t *testing.T) {
-	dst := newCDN(t, "127.0.0.1:0", rtmpserver.Config{Authorize: func(context.Context, rtmpserver.Request) error { return rtmpserver.ErrUnauthorized }}, nil)
+	dst := newCDN(t, "127.0.0.1:0", rtmpserver.Config{Authorize: func(context.Context, rtmpserver.Request) (string, error) { return "", rtmpserver.ErrUnauthorized }}, nil)
 	h := hub.New(hub.Config{})
 	defer h.Close()
 	o, _ := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + dst.addr + "/live/a")})

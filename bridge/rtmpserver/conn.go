@@ -163,16 +163,15 @@ func (c *conn) handle(ctx context.Context, now time.Time, ev rtmp.Event) error {
 }
 
 // authorize answers a request with no, when that is so, and reports it.
-func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) error {
+func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) (who string, err error) {
 	c.log = c.log.With("stream", r.Name())
-	err := error(nil)
 	if r.Key == "" {
 		err = fmt.Errorf("%w: no stream key", rtmp.ErrRejected)
 	} else if c.s.cfg.Authorize != nil {
-		err = c.s.cfg.Authorize(ctx, c.request(r, publish))
+		who, err = c.s.cfg.Authorize(ctx, c.request(r, publish))
 	}
 	if err == nil {
-		return nil
+		return who, nil
 	}
 	code, why := rtmp.CodePublishRejected, RefusedRejected
 	switch unauthorized := errors.Is(err, ErrUnauthorized); {
@@ -183,7 +182,7 @@ func (c *conn) authorize(ctx context.Context, r *rtmp.Request, publish bool) err
 	case !publish:
 		code = rtmp.CodePlayFailed
 	}
-	return c.refuse(why, code, err)
+	return "", c.refuse(why, code, err)
 }
 
 func (c *conn) request(r *rtmp.Request, publish bool) Request {
@@ -202,11 +201,12 @@ func (c *conn) refuse(why Refusal, code string, err error) error {
 }
 
 func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) error {
-	if err := c.authorize(ctx, r, true); err != nil {
+	who, err := c.authorize(ctx, r, true)
+	if err != nil {
 		return err
 	}
 	request := c.request(r, true)
-	pub, err := c.s.cfg.Hub.Publish(r.Name(), hub.PublisherInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String()})
+	pub, err := c.s.cfg.Hub.Publish(r.Name(), hub.PublisherInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String(), Identity: who})
 	switch {
 	case errors.Is(err, hub.ErrInUse):
 		return c.refuse(RefusedInUse, rtmp.CodePublishBadName, err)
@@ -220,6 +220,9 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 		c.watcher = c.s.cfg.Watch(request)
 	}
 	c.m.Accept()
+	if old := pub.Replaced(); old != nil {
+		c.log.Warn("publisher replaced", "protocol", "rtmp", "was", old.Peer, "was_protocol", old.Protocol)
+	}
 	c.log.Info("rtmp: publishing", "encoder", r.FlashVersion)
 	return nil
 }

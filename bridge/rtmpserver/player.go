@@ -41,7 +41,7 @@ func (p *player) stop() bool {
 }
 
 func (c *conn) play(ctx context.Context, r *rtmp.Request) error {
-	if err := c.authorize(ctx, r, false); err != nil {
+	if _, err := c.authorize(ctx, r, false); err != nil {
 		return err
 	}
 	sub, err := c.s.cfg.Hub.Subscribe(r.Name(), hub.SubscriberInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String()})

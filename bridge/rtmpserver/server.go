@@ -54,7 +54,9 @@ type Watcher interface {
 // Config configures a Server; zero values give the defaults named.
 type Config struct {
 	Hub       *hub.Hub
-	Authorize func(ctx context.Context, r Request) error // nil: everyone may; called from the connection's goroutine
+	// Authorize says no, or who it is as far as that is known (hub.PublisherInfo.Identity); nil: everyone may. It is called from the
+	// connection's goroutine.
+	Authorize func(ctx context.Context, r Request) (who string, err error)
 	Logger    *slog.Logger                               // nil: silent
 	// Watch, when set, is asked for somebody who hears of each message of a publisher that was accepted; nil: nobody. The calls
 	// come from the connection's goroutine and must not wait.

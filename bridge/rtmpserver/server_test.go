@@ -237,14 +237,14 @@ func waitFor(t *testing.T, ok func() bool) {
 }
 
 func TestRefusalsSayWhy(t *testing.T) {
-	b := start(t, Config{Authorize: func(_ context.Context, r Request) error {
+	b := start(t, Config{Authorize: func(_ context.Context, r Request) (string, error) {
 		switch {
 		case strings.HasPrefix(r.Key, "secret") && r.Query != "token=x":
-			return ErrUnauthorized
+			return "", ErrUnauthorized
 		case r.App == "closed":
-			return errors.New("not here")
+			return "", errors.New("not here")
 		}
-		return nil
+		return "", nil
 	}})
 	if _, err := dial(t, b, "live/a", false); err != nil {
 		t.Fatal(err)
