@@ -90,7 +90,7 @@ func TestKickWar(t *testing.T) {
 		for range int(warPeace / time.Second) { // it gives up; later its owner tries once more
 			src.write(t, p, 25)
 		}
-		if p, err = h.Publish("live/a", same); err != nil {
+		if _, err = h.Publish("live/a", same); err != nil {
 			t.Errorf("after the war: %v", err)
 		}
 		time.Sleep(2 * time.Second) // silent: no war keeps anybody from that place

@@ -53,11 +53,11 @@ type Watcher interface {
 
 // Config configures a Server; zero values give the defaults named.
 type Config struct {
-	Hub       *hub.Hub
+	Hub *hub.Hub
 	// Authorize says no, or who it is as far as that is known (hub.PublisherInfo.Identity); nil: everyone may. It is called from the
 	// connection's goroutine.
 	Authorize func(ctx context.Context, r Request) (who string, err error)
-	Logger    *slog.Logger                               // nil: silent
+	Logger    *slog.Logger // nil: silent
 	// Watch, when set, is asked for somebody who hears of each message of a publisher that was accepted; nil: nobody. The calls
 	// come from the connection's goroutine and must not wait.
 	Watch func(r Request) Watcher
