@@ -102,7 +102,10 @@ func TestPageInChromium(t *testing.T) {
 // drawn counts the pixels of the first chart that carry colour: its axes are grey.
 const drawn = `(() => {
 	const c = document.querySelector('.chart canvas');
-	const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+	if (!c || !c.width || !c.height) return 0;
+	const copy = Object.assign(document.createElement('canvas'), {width: c.width, height: c.height}).getContext('2d', {willReadFrequently: true});
+	copy.drawImage(c, 0, 0);
+	const d = copy.getImageData(0, 0, c.width, c.height).data;
 	let n = 0;
 	for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 100 && Math.max(d[i], d[i + 1], d[i + 2]) - Math.min(d[i], d[i + 1], d[i + 2]) > 60) n++;
 	return n;
