@@ -17,13 +17,16 @@ type Request struct {
 	StreamID  string
 	Peer      netip.AddrPort
 	Encrypted bool
-	// Replaces is the connection this caller had before, if it is still there: it has ended and flushes what it holds.
+	// Replaces is who had the stream, the same caller's connection of before or a silent one that yields: it has ended and
+	// flushes what it holds. nil: nobody, or somebody who keeps it.
 	Replaces *Conn
 
 	key      peerKey
 	conn     *Conn
 	response handshake
 	done     bool
+	rival    *Conn // has the stream, and is waited for until then
+	until    time.Duration
 }
 
 // cookie proves that a caller reads what is sent to its address. It is keyed by our secret and the minute, so that no
@@ -158,9 +161,14 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		if old == nil {
 			old = l.moved(h.id, r.StreamID)
 		}
+		if s := l.groups[c.group]; old == nil && c.kind != 0 && s != nil && len(s.members) > 0 {
+			old = s.members[0] // the same group, begun anew
+		}
 		if old != nil {
 			r.Replaces = old.owner
 			l.take(old)
+		} else if r.rival = l.rival(r.StreamID); r.rival != nil {
+			r.until = now + yieldWithin
 		}
 		c.latency = max(l.cfg.Latency.Truncate(time.Millisecond), time.Duration(h.sendDelay)*time.Millisecond)
 		c.clock.base = now - time.Duration(p.Timestamp)*time.Microsecond
@@ -192,6 +200,10 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		return
 	}
 	l.pending[key] = r
+	if r.rival != nil {
+		l.waiting = append(l.waiting, r)
+		return
+	}
 	l.requests = append(l.requests, r)
 }
 
@@ -265,9 +277,6 @@ func (l *Listener) take(c *Conn) {
 		}
 	}
 }
-
-// Replace ends a connection because another caller has taken its place; what it holds comes out at once.
-func (l *Listener) Replace(c *Conn) { l.take(c) }
 
 // NextRequest returns the next caller to decide about.
 func (l *Listener) NextRequest() (*Request, bool) {

@@ -211,6 +211,7 @@ func (c *Conn) drop(r DropReason) { c.stats.Drops[r]++ }
 // handleData takes a data packet.
 func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 	c.carried = now
+	c.pauses.packet(now)
 	c.stats.Received++
 	c.stats.ReceivedBytes += uint64(len(body))
 	if h.Resent {

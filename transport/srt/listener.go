@@ -46,6 +46,7 @@ type Listener struct {
 	groups  map[groupKey]*stream
 
 	requests  []*Request
+	waiting   []*Request // for a rival to yield; at most MaxPending
 	responses []response
 	refusals  []Refusal
 	dirty     []*Conn // to be driven
@@ -140,6 +141,7 @@ func (l *Listener) touch(c *Conn) {
 func (l *Listener) Next(now time.Time) *Conn {
 	t := l.at(now)
 	l.settle()
+	l.yield(t)
 	// First those that something has come for: one that is due may wait for what another does.
 	for len(l.dirty) == 0 && len(l.heap) > 0 && l.heap[0].due <= t && !l.heap[0].dirty {
 		c := l.heap[0]
@@ -213,8 +215,12 @@ func (l *Listener) NextTimeout() time.Time {
 	if len(l.dirty) > 0 || len(l.responses) > 0 {
 		return l.epoch
 	}
-	if len(l.heap) == 0 || l.heap[0].due == forever {
+	due := l.yieldsAt()
+	if len(l.heap) > 0 {
+		due = min(due, l.heap[0].due)
+	}
+	if due == forever {
 		return time.Time{}
 	}
-	return l.epoch.Add(l.heap[0].due)
+	return l.epoch.Add(due)
 }

@@ -13,6 +13,9 @@ const (
 	echoAfter   = 10 * time.Millisecond // between a last asking and its copy, in case it is lost
 	lastMargin  = 2 * time.Millisecond  // of a tick, at either end
 	parityLook  = 5 * time.Millisecond  // between two looks whether parity can still help
+	rareTries   = 3                     // from this asking on each has an echo: so few packets come there that it costs nothing
+	lateTries   = 4                     // after that many the waits grow
+	lastTries   = 4                     // are few: late ones fill the time that is left evenly
 )
 
 // missing is a packet that others have overtaken.
@@ -20,8 +23,9 @@ type missing struct {
 	seq   int64
 	found time.Duration
 	next  time.Duration // when to ask (again)
+	then  time.Duration // when next is only the echo of the last asking: when to ask after that; 0: it is not
 	tries int
-	echo  bool // the last asking has been repeated
+	echo  bool // the last asking of all has been repeated
 }
 
 // losses is the list of what is missing, in order. It has at most as many entries as the ring has slots.
@@ -124,32 +128,49 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 		}
 		end = m.seq
 		c.stats.Asked++
-		m.next = forever
-		if wait, ok := c.wait(m, repeat, useful-c.rtt.smoothed-lastMargin-now); ok {
-			m.next = now + wait
-		}
-		m.tries++
+		c.schedule(now, m, repeat, useful-c.rtt.smoothed-lastMargin-now)
 		l.due = min(l.due, m.next)
 	}
 	flush()
 	return dst
 }
 
-// wait is how long after an asking the next one follows; left is until the last moment at which an answer can
-// come in time. False: never again.
+// schedule sets when a packet that is asked for now is asked for next; left is until the last moment at which an answer can come in time.
 //
-// Draft §4.8.2 repeats each (RTT + 4 RTTVar)/2. A sender of libsrt does not resend within RTT - 4 RTTVar, others do. Here the
-// first repeats come after one round trip, later ones ever later, and the last moment is used in any case: by then only those
-// are missing that one or more resends have not brought, so that it costs little.
+// Draft §4.8.2 repeats each (RTT + 4 RTTVar)/2. A sender of libsrt does not resend within RTT - 4 RTTVar, others do. Here repeats
+// come after one round trip, later ones ever later, and the last few closer together, up to the last moment: by then only those
+// are missing that several resends have not brought, so that it costs little. Of those each asking has an echo, in case it is lost
+// itself; the first ones too, when there is time for few and a sender of libsrt sees that it is one.
+func (c *Conn) schedule(now time.Duration, m *missing, repeat, left time.Duration) {
+	if m.then > 0 { // that was an echo
+		m.next, m.then = m.then, 0
+		return
+	}
+	m.tries++
+	wait, ok := c.wait(m, repeat, left)
+	switch {
+	case !ok:
+		m.next = forever
+	case wait >= 2*echoAfter && (m.tries >= rareTries || left <= lastTries*repeat && c.rtt.smoothed-4*c.rtt.variance > echoAfter):
+		m.next, m.then = now+echoAfter, now+wait
+	default:
+		m.next = now + wait
+	}
+}
+
+// wait is how long after an asking the next one follows. False: never again.
 func (c *Conn) wait(m *missing, repeat, left time.Duration) (d time.Duration, ok bool) {
 	wait := repeat
-	if m.tries > 2 {
-		wait = repeat * time.Duration(min(m.tries, 8)) / 2
+	if m.tries > lateTries {
+		wait = repeat * time.Duration(min(m.tries, 8)-lateTries+2) / 2
 	}
-	if wait <= left {
+	// The least that lets an answer come first, or nearly.
+	least := max(c.rtt.smoothed-max(min(3*c.rtt.variance, c.rtt.smoothed/8), c.rtt.smoothed/16), leastRepeat)
+	switch n := left / least; {
+	case m.tries >= rareTries && n >= 1 && n <= lastTries:
+		return left / n, true
+	case wait <= left:
 		return wait, true
-	}
-	switch {
 	case left >= repeat/2:
 		return left, true
 	case !m.echo:

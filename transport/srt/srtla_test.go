@@ -201,6 +201,7 @@ func (p *port) HandleArrival(now time.Time, b []byte, a sim.Arrival) {
 		p.all.s.l.HandleDatagram(now, from, b)
 	}
 	p.all.drive(now)
+	p.all.list[0].end.Wake() // which is asked for the next timeout
 }
 
 func (a *ports) drive(now time.Time) {

@@ -23,8 +23,9 @@ type stream struct {
 	ready    time.Duration
 	buffered int
 	lent     *buffer
-	first    bool // a data packet has come
-	flush    bool // what is here is delivered at once
+	pauses   pauses // between its data packets
+	first    bool   // a data packet has come
+	flush    bool   // what is here is delivered at once
 }
 
 // numberOf is the number of the first packet: far from 0, so that numbers before it are not negative.
@@ -84,12 +85,3 @@ func (s *stream) lead() *Conn {
 
 // Owner is the connection that was accepted: itself, or the first member of its group, also when that has gone.
 func (c *Conn) Owner() *Conn { return c.owner }
-
-// Received counts data packets, as Stats does.
-func (c *Conn) Received() uint64 {
-	n := c.past.Received
-	for _, m := range c.members {
-		n += m.stats.Received
-	}
-	return n
-}

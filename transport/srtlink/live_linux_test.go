@@ -27,7 +27,8 @@ var (
 )
 
 // A publisher that comes back with its key, from another port and with another socket id, while the connection it had is not known
-// to be dead: it delivers again after two round trips and the latency, and the way of its first packet.
+// to be dead: it delivers again after two round trips and the latency, and the way of its first packet. In virtual time that is exact
+// (TestComesBack of package srt); -live judges it in real time.
 func TestComesBackAtOnce(t *testing.T) {
 	const delay, latency = 20 * time.Millisecond, 120 * time.Millisecond
 	var mu sync.Mutex
@@ -63,19 +64,22 @@ func TestComesBackAtOnce(t *testing.T) {
 		}
 		defer k.conn.Close()
 		wg.Go(k.answer)
-		for range 150 {
+		for n, sent := 0, 0; n <= i || sent < 150; sent++ {
 			k.send()
 			time.Sleep(2632 * time.Microsecond)
+			mu.Lock()
+			n = len(arrivals)
+			mu.Unlock()
+			if time.Since(began) > 30*time.Second {
+				t.Fatalf("%d connections delivered", n)
+			}
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(arrivals) != 2 {
-		t.Fatalf("%d connections delivered", len(arrivals))
-	}
 	took := arrivals[1].Sub(began)
 	t.Logf("delivering %v after it called; two round trips, latency and one way are %v", took, 5*delay+latency)
-	if took > 5*delay+latency+200*time.Millisecond { // a busy machine
+	if *live && took > 5*delay+latency+8*time.Millisecond { // four ticks of the two lines between, and of both ends
 		t.Errorf("delivering after %v", took)
 	}
 }

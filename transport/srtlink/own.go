@@ -20,9 +20,7 @@ const (
 	// tick is how long the loop sleeps while packets come, so that one read takes what has come in the meantime: a
 	// millisecond of added delivery time for a quarter of the wake-ups.
 	tick = time.Millisecond
-	// silentMost and silentLeast bound after how long without data a connection yields its stream to a newer caller.
-	silentMost, silentLeast = 300 * time.Millisecond, 50 * time.Millisecond
-	// yieldWithin is how long a newer caller is kept waiting for that, before Admit decides; callers repeat themselves for 3 s.
+	// yieldWithin is how long a newer caller is kept waiting for the function of a connection that yields, before Admit decides.
 	yieldWithin = 700 * time.Millisecond
 	statsEvery  = 100 * time.Millisecond
 	// maxBatches are read before the connections are driven again.
@@ -39,6 +37,7 @@ type ownListener struct {
 	front *srtla.Front
 	core  *srt.Listener
 	links map[*srt.Conn]*ownLink
+	left  map[*srt.Conn]*ownLink // have ended, and their functions may not have returned
 	quiet quiet
 	out   []byte
 	to    []netip.AddrPort
@@ -63,7 +62,7 @@ func listenOwn(cfg Config) (*ownListener, error) {
 		return nil, err
 	}
 	conn := pc.(*net.UDPConn)
-	l := &ownListener{cfg: cfg, over: make(chan struct{}), from: newSources(conn), links: map[*srt.Conn]*ownLink{}}
+	l := &ownListener{cfg: cfg, over: make(chan struct{}), from: newSources(conn), links: map[*srt.Conn]*ownLink{}, left: map[*srt.Conn]*ownLink{}}
 	if l.port, err = udp.OpenPort(conn); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -203,8 +202,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 			l.write(b, c.Peer())
 		}
 		if err := c.Err(); err != nil {
-			link.end(c.Stats(), err)
-			delete(l.links, c.Owner())
+			l.end(c, link, err)
 		}
 	}
 	// All at once: waking each as it is filled starts and stops a thread for each.
@@ -220,7 +218,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 		}
 		old := l.links[r.Replaces]
 		if old == nil {
-			old = l.sameStream(r.StreamID)
+			old = l.left[r.Replaces]
 		}
 		peer := l.real(r.Peer)
 		l.wg.Go(func() { l.decide(ctx, r, peer, old) })
@@ -235,6 +233,20 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 		l.write(b, to)
 	}
 	l.port.Flush()
+}
+
+// end takes leave of a connection.
+func (l *ownListener) end(c *srt.Conn, link *ownLink, err error) {
+	if link == nil {
+		return
+	}
+	link.end(c.Stats(), err)
+	delete(l.links, c.Owner())
+	select {
+	case <-link.done:
+	default:
+		l.left[link.conn] = link
+	}
 }
 
 // write queues one datagram: to a group of SRTLA links, to one or all of them. What the socket does not take is lost, as on the way.

@@ -8,20 +8,9 @@ import (
 	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
-// sameStream finds the connection that publishes a stream already.
-func (l *ownListener) sameStream(streamID string) *ownLink {
-	for c, link := range l.links {
-		if c.StreamID() == streamID && c.Err() == nil {
-			return link
-		}
-	}
-	return nil
-}
-
 // decide asks Admit about a request, and tells the loop. It is a goroutine of its own, so that Admit may take its time.
 //
-// old is who has the stream now; nil: nobody. A caller that restarts, or comes over another network, must not wait until the
-// connection it had before is found dead: one that has fallen silent yields.
+// old is who had the stream, and yields: Admit is asked when its function has returned. nil: nobody.
 func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.AddrPort, old *ownLink) {
 	if old != nil {
 		l.yield(ctx, old)
@@ -59,31 +48,21 @@ func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.Add
 		run(ctx, nil)
 		return
 	}
+	defer l.do(func(time.Time) { delete(l.left, link.conn) })
 	defer close(link.done)
 	conn := &Conn{link: link}
 	run(ctx, conn)
 	_ = conn.Close()
 }
 
+// yield waits until the function of a connection that has ended has returned.
 func (l *ownListener) yield(ctx context.Context, old *ownLink) {
 	deadline := time.NewTimer(yieldWithin)
 	defer deadline.Stop()
-	look := time.NewTicker(silentMost / 30)
-	defer look.Stop()
-	for told := false; ; {
-		if !told && old.silent(time.Now()) {
-			told = true
-			l.do(func(time.Time) { l.core.Replace(old.conn) })
-		}
-		select {
-		case <-old.done:
-			return
-		case <-deadline.C:
-			return
-		case <-ctx.Done():
-			return
-		case <-look.C:
-		}
+	select {
+	case <-old.done:
+	case <-deadline.C:
+	case <-ctx.Done():
 	}
 }
 

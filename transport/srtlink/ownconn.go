@@ -29,9 +29,6 @@ type ownLink struct {
 	more     sync.Cond
 	filled   []byte // payloads, each after its length in two bytes
 	overrun  uint64 // payloads dropped because filled was full
-	began    time.Time
-	heard    time.Time
-	received uint64
 	from     netip.AddrPort
 	snapshot Stats
 	taken    time.Time
@@ -45,7 +42,7 @@ type ownLink struct {
 }
 
 func newOwnLink(l *ownListener, c *srt.Conn, now time.Time) *ownLink {
-	k := &ownLink{l: l, conn: c, from: l.real(c.Peer()), done: make(chan struct{}), began: now, heard: now, taken: now, snapshot: statsOf(c.Stats(), 0)}
+	k := &ownLink{l: l, conn: c, from: l.real(c.Peer()), done: make(chan struct{}), taken: now, snapshot: statsOf(c.Stats(), 0)}
 	k.more.L = &k.mu
 	return k
 }
@@ -74,9 +71,6 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 			k.filled = binary.BigEndian.AppendUint16(k.filled, uint16(len(b)))
 			k.filled = append(k.filled, b...)
 		}
-	}
-	if got := c.Received(); got != k.received {
-		k.received, k.heard = got, now
 	}
 	if now.Sub(k.taken) >= statsEvery {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
@@ -173,20 +167,6 @@ func (k *ownLink) end(s srt.Stats, err error) {
 		k.err, k.snapshot = err, statsOf(s, k.overrun)
 		k.more.Signal()
 	}
-}
-
-// silent reports whether no data has come for so long that the caller may be thought gone when another one asks for its stream: one and
-// a half round trips, or 16 of its packets, at least 50 ms and at most silentMost. (A caller that comes back has shaken hands for 1.5 round trips.)
-func (k *ownLink) silent(now time.Time) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	limit := max(silentLeast, k.snapshot.RTT*3/2)
-	if n := k.snapshot.Received; n > 0 {
-		limit = max(limit, 16*k.taken.Sub(k.began)/time.Duration(n))
-	} else {
-		limit = silentMost
-	}
-	return now.Sub(k.heard) >= min(limit, silentMost)
 }
 
 // Read waits for the next payload. The caller hanging up is io.EOF.
