@@ -180,7 +180,11 @@ func TestCallerRecovery(t *testing.T) {
 		})
 		t.Logf("loss %v, RTT %v, latency %v: missing %.4f %% for %.1f %% resends, model of libsrt %.4f %% for %.1f %%",
 			c.loss, c.rtt, c.latency, 100*ours/n, 100*cost/n, 100*model/n, 100*modelCost/n)
-		if ours > model+0.0005*n {
+		spare := 0.0005 * n
+		if testing.Short() {
+			spare = 0.002 // three packets: too few to tell
+		}
+		if ours > model+spare {
 			t.Errorf("loss %v, RTT %v, latency %v: missing %.4f %%, the model %.4f %%", c.loss, c.rtt, c.latency, 100*ours/n, 100*model/n)
 		}
 	}
