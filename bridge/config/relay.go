@@ -20,6 +20,10 @@ const (
 	DefaultAPI  = "127.0.0.1:9997"
 )
 
+// DefaultConnections is how many TCP connections RTMP and HTTP hold at once, each. 10,000 that say nothing take 340 MB of RTMP and
+// 150 MB of HTTP until they are cut, after 5 s (bridge/relay, TestIdleConnectionsAreBounded -idle 8000).
+const DefaultConnections = 10_000
+
 // Relay is what `fairlead relay` is set up with.
 type Relay struct {
 	SRT  string // address; empty: off
@@ -29,6 +33,8 @@ type Relay struct {
 	API  string
 
 	APIToken string // empty: the API answers requests to a loopback name only
+
+	Connections int // at once to RTMP, and as many to HTTP; 0: DefaultConnections
 
 	Key  []string // APP/KEY or APP/KEY=SECRET that may be published; empty: one is generated
 	Push []string // APP/KEY=rtmp://…, APP/KEY=rtmp://…|rtmp://… with backups
@@ -68,6 +74,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
 	s.String(&r.API, "api", DefaultAPI, "API listen `ADDR` (state, metrics, the page); empty turns it off")
 	s.String(&r.APIToken, "api-token", "", "`SECRET` the API asks for; without it, only requests to localhost are answered; env:NAME and file:PATH")
+	s.Int(&r.Connections, "connections", DefaultConnections, "`N` TCP connections at once to RTMP, and as many to HTTP; an address has at most a quarter of them")
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable; URL|URL|…: to the first that works")
 	s.List(&r.Takeover, "takeover", "`POLICY` for a second publisher of a key: idle (the first keeps it until it is silent for 2 s, or idle:5s), newest (the same identity takes over at once), reject; repeatable, APP/KEY=POLICY and APP/*=POLICY too")
@@ -111,6 +118,9 @@ func (r *Relay) Validate() error {
 	}
 	if err := r.checkAPI(); err != nil {
 		return err
+	}
+	if r.Connections < 0 || r.Connections > 1_000_000 {
+		return fmt.Errorf("%w: connections: %d is outside 1 to 1000000", ErrUsage, r.Connections)
 	}
 	for _, k := range r.Key {
 		name, _, _ := strings.Cut(k, "=")

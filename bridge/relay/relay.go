@@ -10,6 +10,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -21,7 +22,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
@@ -145,7 +145,7 @@ func (r *Relay) listen() error {
 		if r.rtmp, err = net.Listen("tcp", r.cfg.RTMP); err != nil {
 			return explain("rtmp", r.cfg.RTMP, err)
 		}
-		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeRTMP, Watch: r.watchRTMP})
+		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, MaxConns: cmp.Or(r.cfg.Connections, config.DefaultConnections), Authorize: r.authorizeRTMP, Watch: r.watchRTMP})
 	}
 	if r.cfg.HTTP != "" {
 		if r.http, err = net.Listen("tcp", r.cfg.HTTP); err != nil {
@@ -230,7 +230,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	if r.api != nil {
 		serve("api", r.control.Run)
-		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, r.control) })
+		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, r.control, apiConnections) })
 	}
 	serve("push", r.outputs.run)
 	r.ready.Store(true)
@@ -267,36 +267,7 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 	})
 	mux.Handle("/v1/streams/", feedback.New(feedback.Config{Board: r.board, Logger: r.log, Authorize: r.authorizeFeedback}))
 	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
-	return r.serve(ctx, r.http, mux)
-}
-
-// serve answers HTTP requests until ctx ends; connections get 2 s to end by themselves.
-func (r *Relay) serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
-	}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if srv.Shutdown(end) != nil {
-			_ = srv.Close()
-		}
-	})
-	err := srv.Serve(l)
-	if !stop() {
-		<-done
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return r.serve(ctx, r.http, mux, r.cfg.Connections)
 }
 
 // Streams returns a snapshot of every stream.
