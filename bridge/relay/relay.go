@@ -244,14 +244,22 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
+// config is the configuration that runs now.
+func (r *Relay) config() config.Relay {
+	r.reload.Lock()
+	defer r.reload.Unlock()
+	return r.cfg
+}
+
 // drain lets publishers move on, for as long as the configuration says.
 func (r *Relay) drain(ctx context.Context) {
-	if r.quic == nil || r.cfg.Drain == 0 {
+	cfg := r.config()
+	if r.quic == nil || cfg.Drain == 0 {
 		return
 	}
 	r.ready.Store(false)
-	r.log.Info("draining", "left_ms", r.cfg.Drain.Milliseconds(), "to", r.cfg.DrainTo)
-	r.quic.Drain(ctx, r.cfg.Drain, r.cfg.DrainTo)
+	r.log.Info("draining", "left_ms", cfg.Drain.Milliseconds(), "to", cfg.DrainTo)
+	r.quic.Drain(ctx, cfg.Drain, cfg.DrainTo)
 }
 
 func (r *Relay) serveHTTP(ctx context.Context) error {
@@ -267,7 +275,8 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 	})
 	mux.Handle("/v1/streams/", feedback.New(feedback.Config{Board: r.board, Logger: r.log, Authorize: r.authorizeFeedback}))
 	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
-	return r.serve(ctx, r.http, mux, r.cfg.Connections)
+	cfg := r.config()
+	return r.serve(ctx, r.http, mux, cfg.Connections)
 }
 
 // Streams returns a snapshot of every stream.

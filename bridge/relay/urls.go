@@ -46,9 +46,7 @@ func (r *Relay) WriteURLs(w io.Writer) {
 
 // Addresses returns what to paste into encoders and players, for every key.
 func (r *Relay) Addresses() (all []api.Address) {
-	r.reload.Lock()
-	cfg := r.cfg
-	r.reload.Unlock()
+	cfg := r.config()
 	names := r.Names()
 	if len(names) == 0 {
 		names = []string{anyName}
