@@ -15,5 +15,5 @@
 // Families make links that no constant was shaped on, another one for each seed; flows may run under a model of SCReAMv2
 // or under an oracle that knows the link as it was a round trip ago. `fairlead bench cc` prints the scoreboard.
 //
-// What it leaves to others: the real sender (transport/session, tested over bench/sim.World), stutter (bench/stutter).
+// What it leaves to others: the real sender (transport/session, tested over bench/sim.World), stutter (bridge/stutter).
 package cc

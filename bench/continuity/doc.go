@@ -6,7 +6,7 @@
 // The publisher sends the built-in clip, padded to a bitrate, each picture stamped with its number and the time it was written, so a tier
 // knows how old what it gets is, whatever the relay did to its times. All relays get the same, in a process of their own, on loopback.
 //
-// Left to others: links that lose packets (bench/run), a viewer's stutter (bench/stutter), flags (bench/cli).
+// Left to others: links that lose packets (bench/run), a viewer's stutter (bridge/stutter), flags (bench/cli).
 package continuity
 
 import (

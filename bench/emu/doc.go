@@ -25,5 +25,5 @@
 // killed one. Programs started with Pair.Command die with it; what those started is killed by the next start, which
 // knows it by a mark in the namespace and a record in a state folder (see RemoveLeftovers).
 //
-// Left to others: what a link does to a packet (bench/netem), what it did to a stream (bench/stutter, bench/run).
+// Left to others: what a link does to a packet (bench/netem), what it did to a stream (bridge/stutter, bench/run).
 package emu

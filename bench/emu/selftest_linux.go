@@ -41,7 +41,7 @@ const (
 	wantPackets    = 40_000 // a second, or
 	wantMegabits   = 300
 	wantJitterP99  = 2 * time.Millisecond
-	stallThreshold = 100 * time.Millisecond // of bench/stutter
+	stallThreshold = 100 * time.Millisecond // of bridge/stutter
 )
 
 // SelfTest measures the links of this package on this machine, d for each phase (0: 4 s), and reports each check.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // metric is one number of a cell.

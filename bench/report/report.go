@@ -4,13 +4,13 @@
 // A [Report] is the whole of a run and what it was made with; a [Cell] is one scheme over one profile with one seed. Files
 // are complete after every cell, so a run that was interrupted leaves what it had, marked Partial.
 //
-// Left to others: running (bench/run), scoring (bench/stutter).
+// Left to others: running (bench/run), scoring (bridge/stutter).
 package report
 
 import (
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // Format is the version of results.json; it changes when a field changes its meaning.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // sample is a report of two schemes over two links with three seeds; bad adds stall seconds to the second scheme.

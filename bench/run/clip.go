@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"

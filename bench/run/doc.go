@@ -1,7 +1,7 @@
 // Package run judges whole programs over bad links: a matrix of schemes × profiles × seeds.
 //
 //	          near namespace                                far namespace
-//	clip ──▶ sender program(s) ──▶ bench/emu link ──▶ receiver program(s) ──▶ bench/watch ──▶ bench/stutter
+//	clip ──▶ sender program(s) ──▶ bench/emu link ──▶ receiver program(s) ──▶ bench/watch ──▶ bridge/stutter
 //	paced    stdin or UDP          profile, seed       UDP, RTMP or HTTP       frames          score
 //
 // A [Scheme] is a YAML file: what to start on either side, how media gets in and where it comes out. Every scheme gets the
@@ -15,5 +15,5 @@
 // What is left behind when this process dies: nothing. Programs live in the link's namespaces and die with it (bench/emu),
 // files are in one temporary folder a cell, removed at its end.
 //
-// Left to others: the link (bench/emu), the judgement (bench/stutter), tables and pages (bench/report).
+// Left to others: the link (bench/emu), the judgement (bridge/stutter), tables and pages (bench/report).
 package run

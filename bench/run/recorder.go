@@ -7,7 +7,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/emu"
 	"github.com/fairlead-live/fairlead/bench/report"
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/media"
 )

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/report"
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // ErrPlan is wrapped by every complaint about a plan.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/sim"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport"
@@ -31,6 +32,9 @@ type fairlead struct {
 	link   *sim.Link
 	data   []byte
 	target congestion.Bitrate
+	say    time.Duration
+	said   transport.Stats
+	saidAt time.Time
 }
 
 // receiverNode lets the receiver see ECN marks.
@@ -65,7 +69,8 @@ func (f *fairlead) connect(change func(*session.Config)) error {
 		return err
 	}
 	f.data = make([]byte, 4<<20)
-	f.link = f.st.Connect(f.st.Path, f.tx, receiverNode{f.rx})
+	f.link = f.st.Connect(f.st.Path, f.tx, f.st.receiver(receiverNode{f.rx}))
+	f.st.look(f.facts)
 	f.link.A.OnWake = func(time.Time) {
 		if setting, ok := f.tx.PlanWanted(); ok && f.plans != nil {
 			f.tx.AddPlan(f.plans.Plan(setting))
@@ -77,8 +82,11 @@ func (f *fairlead) connect(change func(*session.Config)) error {
 		f.target = rate
 	}
 	f.link.B.OnWake = func(now time.Time) {
+		if f.st.frozen() {
+			return
+		}
 		for p, ok := f.rx.PopPayload(now); ok; p, ok = f.rx.PopPayload(now) {
-			f.st.Deliver(Frame{Seq: p.PTS.Microseconds(), Audio: p.Codec.IsAudio()})
+			f.st.Deliver(Frame{Seq: p.PTS.Microseconds(), Audio: p.Codec.IsAudio(), Broken: p.Flags.Has(transport.Discontinuity)})
 		}
 	}
 	return nil
@@ -98,6 +106,24 @@ func keys(seal, open byte) (*srtp.Sealer, *srtp.Opener, error) {
 	}
 	o := srtp.NewOpener()
 	return s, o, o.SetKeys(0, master(open))
+}
+
+// facts are what the relay knows; what the publisher says of itself comes once a second, over a stream that the same link carries.
+func (f *fairlead) facts() stutter.Facts {
+	if f.st.Elapsed() >= f.say {
+		f.say = f.st.Elapsed() + time.Second
+		said := f.tx.Stats()
+		f.st.Send(120, func() { f.said, f.saidAt = said, f.st.Now() })
+	}
+	now, rx := f.st.Now(), f.rx.Stats()
+	refused := uint64(0)
+	for _, n := range f.said.FramesDropped {
+		refused += n
+	}
+	return stutter.Facts{
+		Numbered: true, Silent: max(0, min(f.rx.Silence(now), now.Sub(f.saidAt))), Latency: f.st.Latency, Received: rx.BytesReceived / 1200,
+		Lost: f.rx.Missing(), Holes: rx.Late + rx.Lost, Refused: refused, Queue: f.rx.Queue(now),
+	}
 }
 
 func (f *fairlead) Write(fr Frame) {

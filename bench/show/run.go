@@ -6,7 +6,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/netem"
 	"github.com/fairlead-live/fairlead/bench/sim"
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/congestion"
 )
 
@@ -17,6 +17,7 @@ type Frame struct {
 	Key, Droppable bool
 	Size           int
 	Capture        time.Duration
+	Broken         bool // of one delivered, for Watch: something before it was lost on the way
 }
 
 // Sender carries frames over the Stage's link to Stage.Deliver.
@@ -49,6 +50,11 @@ type Scenario struct {
 	For     time.Duration // 60 s
 	Skip    time.Duration // not scored, at the beginning; negative: nothing; 5 s
 	Buffers []time.Duration
+	// Pause says when the encoder hands nothing on, pictures nor sound: they are missing for good. nil: never.
+	Pause func(at time.Duration) bool
+	// Freeze says until when the receiver's process stands still; what comes meanwhile waits in the kernel. nil: never.
+	Freeze func(at time.Duration) (until time.Duration)
+	Watch  Watch // nil: nobody
 	// Trace, if set, is told what happens, for a person to read.
 	Trace func(format string, args ...any)
 }
@@ -64,8 +70,9 @@ type Result struct {
 	Drops    Counts
 	Told     int // times the encoder was told another rate
 	Faults   []string
-	Pictures []Shown // what was delivered, in order, from the beginning on
-	Tells    []Tell  // what the encoder was told
+	Pictures []Shown         // what was delivered, in order, from the beginning on
+	Tells    []Tell          // what the encoder was told
+	Source   []stutter.Frame // the pictures that are scored
 }
 
 // Shown is a picture that was delivered.
@@ -147,7 +154,9 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	picture = func() {
 		f := enc.picture(st.Elapsed())
 		st.source = append(st.source, f)
-		tx.Write(f)
+		if sc.Pause == nil || !sc.Pause(st.Elapsed()) {
+			tx.Write(f)
+		}
 		if st.Elapsed()+pictureEvery < sc.For {
 			st.After(pictureEvery, picture)
 		}
@@ -155,7 +164,9 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	sound = func() {
 		f := Frame{Seq: int64(st.sounds), Audio: true, Key: true, Size: soundBitrate.Bytes(soundEvery), Capture: st.Elapsed()}
 		st.sounds++
-		tx.Write(f)
+		if sc.Pause == nil || !sc.Pause(st.Elapsed()) {
+			tx.Write(f)
+		}
 		if st.Elapsed()+soundEvery < sc.For {
 			st.After(soundEvery, sound)
 		}
@@ -200,4 +211,7 @@ func (st *Stage) Deliver(f Frame) {
 		return
 	}
 	st.arrivals = append(st.arrivals, arrival{f.Seq, st.Elapsed()})
+	if st.Watch != nil {
+		st.Watch.Delivered(st.source[f.Seq], st.Now(), f.Broken)
+	}
 }

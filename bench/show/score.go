@@ -3,7 +3,7 @@ package show
 import (
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // score judges the pictures from the first key frame after Skip on.
@@ -29,6 +29,7 @@ func (st *Stage) score(r *Result, wire int64) {
 		r.Faults = st.Faults()
 		return
 	}
+	r.Source = source
 	m := stutter.NewMeter(stutter.Config{Buffers: st.Buffers, Source: source})
 	last, shown, whole := int64(-1), 0, int64(-2)
 	var end time.Duration

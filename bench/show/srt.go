@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/sim"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srt"
 	"github.com/fairlead-live/fairlead/transport/srt/adapt"
@@ -22,7 +23,8 @@ func SRT(name, about string, cfg srt.CallerConfig, rule func(adapt.Range) adapt.
 		if err := s.call(); err != nil {
 			return nil, err
 		}
-		s.link = st.Connect(st.Path, s, s.rx)
+		s.link = st.Connect(st.Path, s, st.receiver(s.rx))
+		st.look(s.facts)
 		if rule != nil {
 			top := st.Encoder.Rate
 			if top == 0 {
@@ -46,17 +48,21 @@ func Libsrt() srt.CallerConfig { return srt.CallerConfig{ResendShare: 100, Singl
 
 // srtFlow is the calling side, and what becomes of the frames at the other.
 type srtFlow struct {
-	st     *Stage
-	cfg    srt.CallerConfig
-	tx     *srt.Caller
-	rx     *srtReceiver
-	link   *sim.Link
-	watch  *adapt.Watch
-	target congestion.Bitrate
-	calls  byte
-	buf    []byte
-	now    Frame // that the packets of come out
-	parts  int   // of it, that came
+	st      *Stage
+	cfg     srt.CallerConfig
+	tx      *srt.Caller
+	rx      *srtReceiver
+	link    *sim.Link
+	watch   *adapt.Watch
+	target  congestion.Bitrate
+	path    congestion.Standing
+	counter uint32 // of the payloads of pictures, for what a demultiplexer sees missing
+	expect  uint32
+	broken  bool
+	calls   byte
+	buf     []byte
+	now     Frame // that the packets of come out
+	parts   int   // of it, that came
 }
 
 func (s *srtFlow) call() (err error) {
@@ -92,6 +98,10 @@ func (s *srtFlow) Write(f Frame) {
 		}
 		binary.BigEndian.PutUint16(s.buf[9:], uint16(n))
 		binary.BigEndian.PutUint16(s.buf[11:], uint16(i))
+		if !f.Audio {
+			binary.BigEndian.PutUint32(s.buf[13:], s.counter)
+			s.counter++
+		}
 		s.tx.Push(s.st.Now(), s.buf)
 	}
 	s.link.A.Wake()
@@ -100,6 +110,10 @@ func (s *srtFlow) Write(f Frame) {
 // pop takes a payload that is due.
 func (s *srtFlow) pop(b []byte) {
 	f := Frame{Seq: int64(binary.BigEndian.Uint64(b)), Audio: b[8] == 1}
+	if !f.Audio {
+		c := binary.BigEndian.Uint32(b[13:])
+		s.broken, s.expect = s.broken || c != s.expect, c+1
+	}
 	n, i := int(binary.BigEndian.Uint16(b[9:])), int(binary.BigEndian.Uint16(b[11:]))
 	if f != s.now || i == 0 {
 		s.now, s.parts = f, 0
@@ -108,8 +122,28 @@ func (s *srtFlow) pop(b []byte) {
 		return
 	}
 	if s.parts++; s.parts == n {
+		f.Broken, s.broken = s.broken && !f.Audio, s.broken && f.Audio
 		s.st.Deliver(f)
 	}
+}
+
+// facts are what the relay knows.
+func (s *srtFlow) facts() stutter.Facts {
+	c := s.rx.conn
+	if c == nil {
+		return stutter.Facts{}
+	}
+	now, st := s.st.Now(), c.Stats()
+	for _, a := range c.TakeArrivals(nil) {
+		if !a.Resent {
+			s.path.Add(a.At.Sub(sim.Epoch), a.At.Sub(sim.Epoch)-a.Stamp)
+		}
+	}
+	f := stutter.Facts{
+		Numbered: true, Silent: c.Silence(now), Latency: st.Latency, Received: st.ReceivedBytes / 1200, Lost: st.Missing, Holes: st.Skipped,
+	}
+	f.Queue = s.path.Queue(s.st.Elapsed())
+	return f
 }
 
 func (s *srtFlow) Target() congestion.Bitrate { return s.target }
@@ -119,6 +153,7 @@ func (s *srtFlow) Finish() Counts             { return Counts{} }
 // srtReceiver is a listener that takes every caller.
 type srtReceiver struct {
 	l     *srt.Listener
+	conn  *srt.Conn // of the caller that spoke last
 	out   [][]byte
 	onPop func([]byte)
 }
@@ -143,6 +178,7 @@ func (r *srtReceiver) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 
 func (r *srtReceiver) drive(now time.Time) {
 	for c := r.l.Next(now); c != nil; c = r.l.Next(now) {
+		r.conn = c
 		for b, ok := c.PopPayload(now); ok; b, ok = c.PopPayload(now) {
 			r.onPop(b)
 		}

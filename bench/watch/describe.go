@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 func (m *Monitor) describe() string {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
 

@@ -1,10 +1,10 @@
-// Package watch reads live streams where they come out, so that bench/stutter can judge them: HTTP-FLV, HTTP-TS,
+// Package watch reads live streams where they come out, so that bridge/stutter can judge them: HTTP-FLV, HTTP-TS,
 // RTMP, and MPEG-TS or FLV from UDP, TCP, SRT, a file or standard input.
 //
 // Read is the reader; Monitor feeds its frames to one meter per track. A stream's form (FLV or MPEG-TS) is
 // recognised by its first bytes, not by its name.
 //
-// What it leaves to others: the score (bench/stutter), printing (bench/cli).
+// What it leaves to others: the score (bridge/stutter), printing (bench/cli).
 package watch
 
 import (

@@ -42,6 +42,8 @@ func (f *fixed) Outputs() []OutputStats {
 	return []OutputStats{{ID: "a1b2", Stream: "live/cam", Stats: rtmpout.Stats{Destination: "rtmp://cdn.example/app", Frames: 10, Ended: [len(rtmpout.Stats{}.Ended)]uint64{1}}}}
 }
 
+func (f *fixed) Target(string) int64 { return 3_400_000 }
+
 func (f *fixed) Link(stream string) (Link, bool) {
 	return Link{RTT: 42 * time.Millisecond, Latency: 300 * time.Millisecond, Received: 1000, ReceivedBytes: 1316000, Lost: 50, Retransmitted: 48, Dropped: 2}, stream == "live/cam"
 }

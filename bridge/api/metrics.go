@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -41,11 +42,17 @@ var (
 	mOutEnded      = metric{"fairlead_output_ended_total", "sessions and attempts that ended, by cause", true, []string{"id", "stream", "cause"}}
 	mOutLag        = metric{"fairlead_output_lag_seconds", "age of the oldest frame that waits", false, []string{"id", "stream"}}
 	mOutBacklog    = metric{"fairlead_output_backlog_bytes", "bytes in the kernel that the destination has not acknowledged", false, []string{"id", "stream"}}
+	mStallS        = metric{"fairlead_stream_stall_seconds_total", "seconds in which a viewer with a buffer of 1 s saw a standing picture, by cause", true, []string{"stream", "cause"}}
+	mStalls        = metric{"fairlead_stream_stalls_total", "such stalls, by cause", true, []string{"stream", "cause"}}
+	mStalled       = metric{"fairlead_stream_stalled", "1 while the viewer sees a standing picture", false, []string{"stream"}}
+	mTarget        = metric{"fairlead_stream_target_bps", "what the way from the publisher has room for, where the relay estimates it", false, []string{"stream"}}
+	mOutStallS     = metric{"fairlead_output_stall_seconds_total", "the same of the destination's viewers", true, []string{"id", "stream", "cause"}}
 	mUptime        = metric{"fairlead_uptime_seconds", "since the relay started", false, nil}
 )
 
 var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
-	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog, &mUptime}
+	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog,
+	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mUptime}
 
 func (m *metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.name, m.help, m.labels, nil) }
 
@@ -72,6 +79,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	all := c.s.sorted()
 	for i := range all {
 		c.stream(ch, c.s.view(&all[i]), &all[i].Subscribers)
+		r := &all[i].Stutter
+		for k := range stutter.Cause(stutter.Causes) {
+			ch <- mStallS.sample(r.Settled[k].Seconds(), all[i].Name, k.String())
+			ch <- mStalls.sample(float64(r.Counts[k]), all[i].Name, k.String())
+		}
+		stalled := 0.0
+		if r.Stalled {
+			stalled = 1
+		}
+		ch <- mStalled.sample(stalled, all[i].Name)
+		if t := c.s.cfg.Source.Target(all[i].Name); t > 0 {
+			ch <- mTarget.sample(float64(t), all[i].Name)
+		}
 	}
 	for _, o := range c.s.cfg.Source.Outputs() {
 		live := 0.0
@@ -89,6 +109,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 		ch <- mOutLag.sample(o.Lag.Seconds(), o.ID, o.Stream)
+		for c := range stutter.Cause(stutter.Causes) {
+			ch <- mOutStallS.sample(o.Stutter.Settled[c].Seconds(), o.ID, o.Stream, c.String())
+		}
 		ch <- mOutBacklog.sample(float64(o.Backlog), o.ID, o.Stream)
 	}
 	ch <- mUptime.sample(c.s.uptime())

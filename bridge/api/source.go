@@ -17,11 +17,16 @@ type Link struct {
 	Latency       time.Duration // agreed
 	Received      uint64
 	ReceivedBytes uint64
-	Lost          uint64 // found missing at first
-	Retransmitted uint64 // repaired by sending again
-	Repaired      uint64 // repaired by FEC
-	Dropped       uint64 // never came, or too late: holes in the stream
-	Belated       uint64 // of these, came too late
+	Lost          uint64        // found missing at first
+	Retransmitted uint64        // repaired by sending again
+	Repaired      uint64        // repaired by FEC
+	Dropped       uint64        // never came, or too late: holes in the stream
+	Belated       uint64        // of these, came too late
+	Missing       uint64        // of all that was sent, resends and repair included, where that is known apart from Lost
+	Overrun       uint64        // the relay had no room for them
+	Refused       uint64        // frames the publisher dropped because they did not fit, where it says so
+	Silent        time.Duration // since anything came
+	Queue         time.Duration // delay that stands at the bottleneck
 }
 
 // Source is the relay. Its methods are for concurrent use and return snapshots.
@@ -29,6 +34,7 @@ type Source interface {
 	Streams() []hub.StreamStats
 	Outputs() []OutputStats
 	Link(stream string) (Link, bool) // false: RTMP, or nobody publishes
+	Target(stream string) int64      // bits/s the way has room for; 0: not known
 	Kick(stream string) error
 
 	Addresses() []Address

@@ -32,6 +32,8 @@ type Stream struct {
 	GOPBytes   int        `json:"gop_bytes"`
 	Players    int        `json:"players"`
 	Outputs    int        `json:"outputs"`
+	TargetBPS  int64      `json:"target_bps,omitempty"` // what the way here has room for, as the encoder is told
+	Stutter    *Stutter   `json:"stutter,omitempty"`    // absent until there was a picture
 }
 
 // Publisher is who publishes.
@@ -95,6 +97,8 @@ type Output struct {
 	Queued      int    `json:"queued_frames"`
 	LagMS       int64  `json:"lag_ms"`
 	Backlog     int    `json:"backlog_bytes"`
+
+	Stutter *Stutter `json:"stutter,omitempty"` // of its viewers
 }
 
 // pushProtocol is how destinations name themselves among a stream's subscribers.
@@ -107,6 +111,7 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 		Frames: st.Counts.Frames, Bytes: st.Counts.Bytes, Publishes: st.Counts.Publishes,
 		Takeovers: st.Counts.Takeovers, InUse: st.Counts.InUse, Held: st.Counts.Held, Skipped: st.Counts.Skipped,
 		Refused: st.Counts.Dropped, Jumps: st.Jumps, Clamped: st.Clamped, GOPFrames: st.GOPFrames, GOPBytes: st.GOPBytes,
+		Stutter: stutterOf(&st.Stutter),
 	}
 	for _, c := range st.Tracks {
 		if c != nil {
@@ -123,6 +128,7 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 	if p := st.Publisher; p != nil {
 		v.State = "live"
 		v.Publisher = &Publisher{Protocol: p.Protocol, Peer: p.Peer, Since: p.Since.UTC()}
+		v.TargetBPS = s.cfg.Source.Target(st.Name)
 		if l, ok := s.cfg.Source.Link(st.Name); ok {
 			v.Publisher.Link = &LinkView{
 				RTTms: round1(float64(l.RTT) / 1e6), LatencyMS: l.Latency.Milliseconds(), Received: l.Received, ReceivedBytes: l.ReceivedBytes,
@@ -207,7 +213,7 @@ func (s *Server) getOutputs(w http.ResponseWriter, _ *http.Request) {
 			state = "paused"
 		}
 		out = append(out, Output{o.ID, o.Stream, o.Destination, o.Place, state, o.Moving, o.LastError, o.Publishes, o.Frames, o.Bytes, o.Dropped, o.Gaps,
-			o.Queued, o.Lag.Milliseconds(), o.Backlog})
+			o.Queued, o.Lag.Milliseconds(), o.Backlog, stutterOf(&o.Stutter)})
 	}
 	answer(w, map[string]any{"outputs": out})
 }

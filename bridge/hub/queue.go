@@ -44,6 +44,9 @@ func (s *Subscriber) pop() (*media.Frame, error) {
 		s.queue, s.head = s.queue[:0], 0
 	}
 	s.stale = false
+	if s.info.Player != nil {
+		s.stream.show(s.info.Player, f)
+	}
 	s.counts.Delivered++
 	s.counts.Bytes += uint64(len(f.Payload))
 	return f, nil

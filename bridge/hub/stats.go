@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // StreamCounts are totals over the life of a stream.
@@ -40,6 +41,7 @@ type StreamStats struct {
 	GOPBytes    int           // cached
 	Time        time.Duration // newest DTS
 	Subscribers []SubscriberStats
+	Stutter     stutter.Report
 }
 
 // PublisherStats is a snapshot of a publisher.
@@ -63,7 +65,7 @@ func (s *stream) stats() StreamStats {
 	defer s.mu.Unlock()
 	out := StreamStats{
 		Name: s.name, Counts: s.counts, Jumps: s.time.jumps, Clamped: s.time.clamped,
-		GOPFrames: len(s.gop), GOPBytes: s.gopBytes, Time: s.time.last,
+		GOPFrames: len(s.gop), GOPBytes: s.gopBytes, Time: s.time.last, Stutter: s.live.Report(),
 	}
 	if p := s.publisher; p != nil {
 		out.Publisher = &PublisherStats{p.info, p.since}

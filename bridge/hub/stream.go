@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // settle is how long (in media time) a new stream waits for its second kind of track before anyone sees it, so that
@@ -46,11 +47,14 @@ type stream struct {
 	needKey   bool         // a publisher is back and its first key frame is not here yet
 	counts    StreamCounts
 
+	live       *stutter.Live // what a viewer gets who reads at once
 	succession succession
 	successors int // subscribers whose Succeed is still to come
 }
 
-func newStream(h *Hub, name string) *stream { return &stream{hub: h, name: name} }
+func newStream(h *Hub, name string) *stream {
+	return &stream{hub: h, name: name, live: stutter.NewLive()}
+}
 
 func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	now := s.hub.cfg.Now()
@@ -131,6 +135,9 @@ func (s *stream) end(cause error) {
 	}
 	for _, sub := range s.subs {
 		sub.finish(nil)
+		if sub.info.Player != nil {
+			sub.info.Player.end()
+		}
 	}
 	s.subs, s.gop, s.lastKey = nil, nil, nil
 	s.mu.Unlock()
@@ -179,6 +186,7 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 // share offers a frame to every subscriber; mu is held.
 func (s *stream) share(f *media.Frame, now time.Time) {
 	at := s.hub.sinceZero(now)
+	s.judge(f, at)
 	if s.successors > 0 {
 		s.succeed(f)
 	}
@@ -214,6 +222,9 @@ func (s *stream) settle(f *media.Frame) bool {
 	}
 	for _, sub := range s.subs {
 		sub.start()
+	}
+	for _, g := range s.gop {
+		s.judge(g, s.hub.sinceZero(g.Arrival))
 	}
 	if !video {
 		s.gop = nil

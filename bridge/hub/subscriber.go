@@ -16,6 +16,7 @@ type SubscriberInfo struct {
 	Seat     bool // gets no frames: keeps the stream through its hold, and Read says when it is over
 
 	Lag     Lag         // how old what waits may become; zero: Config.QueueTime decides
+	Player  *Player     // judges what this subscriber has read; nil: nobody does
 	Succeed *Subscriber // begin at the next key frame, right where that one, of the same stream, ends with ErrSucceeded
 }
 

@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srt"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
@@ -35,13 +37,15 @@ func (r *Relay) authorizeFeedback(ctx context.Context, name string, req *http.Re
 }
 
 // adviseSRT estimates a publisher's path from the stamps of its packets until stop is closed.
-func (r *Relay) adviseSRT(name string, conn *srtlink.Conn, stop <-chan struct{}) {
+func (r *Relay) adviseSRT(name string, conn *srtlink.Conn, queue *atomic.Int64, stop <-chan struct{}) {
 	entry := r.board.Open(name)
 	defer entry.Close()
 	link := feedback.NewOneWay(conn.Stats().RTT)
 	tick := time.NewTicker(adviseEvery)
 	defer tick.Stop()
 	var arrivals []srt.Arrival
+	var standing congestion.Standing
+	zero := time.Now()
 	var sent time.Duration // newest stamp of a packet that came at its first sending, and when it came
 	var came time.Time
 	for {
@@ -58,11 +62,14 @@ func (r *Relay) adviseSRT(name string, conn *srtlink.Conn, stop <-chan struct{})
 			}
 			if !a.Resent {
 				sent, came = a.Stamp, a.At
+				at := a.At.Sub(zero)
+				standing.Add(at, at-a.Stamp)
 			} else if !came.IsZero() { // its stamp is of the first sending
 				a.Stamp = sent + a.At.Sub(came)
 			}
 			link.Arrived(a.At, a.Stamp, a.Size)
 		}
+		queue.Store(int64(standing.Queue(now.Sub(zero))))
 		if report, ok := link.Report(now); ok {
 			entry.Set(now, report)
 		}

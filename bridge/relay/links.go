@@ -46,18 +46,32 @@ func (r *Relay) Link(stream string) (api.Link, bool) {
 	return k.read(), true
 }
 
+// Target is what the encoder is told that the way has room for; 0: not known, as over QUIC, where the publisher's own controller knows.
+func (r *Relay) Target(stream string) int64 {
+	if e, ok := r.board.Latest(stream); ok {
+		return int64(e.Target)
+	}
+	return 0
+}
+
 func srtLink(st srtlink.Stats) api.Link {
 	return api.Link{
 		RTT: st.RTT, Latency: st.Latency, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
 		Repaired: st.Rebuilt, Dropped: st.Dropped, Belated: st.Belated,
+		Missing: st.Lost, Overrun: st.Overrun, Silent: st.Silent,
 	}
 }
 
 func quicLink(end *quiclink.End) api.Link {
 	st := &end.Stats
+	refused := uint64(0)
+	for _, n := range st.FramesDropped {
+		refused += n
+	}
 	return api.Link{
 		RTT: end.RTT, Received: st.Delivered + st.Recovered + st.Late, ReceivedBytes: st.BytesReceived, Lost: st.Recovered + st.Late + st.Lost,
 		Retransmitted: st.RecoveredByResend, Repaired: st.RecoveredByRepair, Dropped: st.Late + st.Lost, Belated: st.Late,
+		Missing: end.Missing, Overrun: end.Dropped, Refused: refused, Silent: end.Silent, Queue: end.Queue,
 	}
 }
 

@@ -233,6 +233,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, r.control, apiConnections) })
 	}
 	serve("push", r.outputs.run)
+	serve("judge", r.judge)
 	r.ready.Store(true)
 	<-ctx.Done()
 	r.ready.Store(false)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/api"
@@ -51,12 +52,17 @@ func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, p
 	log := r.log.With("stream", name, "peer", conn.Peer(), "protocol", "srt")
 	sayReplaced(log, pub)
 	log.Info("publisher opened", "latency_ms", conn.Stats().Latency.Milliseconds())
-	defer r.links.add(name, func() api.Link { return srtLink(conn.Stats()) })()
+	var queue atomic.Int64 // ns that stand at the bottleneck
+	defer r.links.add(name, func() api.Link {
+		l := srtLink(conn.Stats())
+		l.Queue = time.Duration(queue.Load())
+		return l
+	})()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	stop := make(chan struct{})
 	defer close(stop)
-	wg.Go(func() { r.adviseSRT(name, conn, stop) })
+	wg.Go(func() { r.adviseSRT(name, conn, &queue, stop) })
 	wg.Go(func() {
 		select {
 		case <-pub.Done(): // replaced, or the hub is closing

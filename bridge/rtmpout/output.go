@@ -99,7 +99,8 @@ type Output struct {
 	lead time.Duration // the constant; tests begin elsewhere
 	move chan struct{} // capacity 1: destinations has changed
 
-	mu           sync.Mutex // guards what follows
+	player       *hub.Player // of what is written, over all connections
+	mu           sync.Mutex  // guards what follows
 	destinations []*destination
 	stats        Stats
 	live         *session // the one that publishes
@@ -124,7 +125,7 @@ func New(cfg Config) (*Output, error) {
 		return nil, err
 	}
 	cfg.Logger = cfg.Logger.With("stream", cfg.Stream)
-	return &Output{cfg: cfg, lead: lead, move: make(chan struct{}, 1), destinations: to, stats: Stats{Destination: to[0].name}}, nil
+	return &Output{cfg: cfg, player: hub.NewPlayer(), lead: lead, move: make(chan struct{}, 1), destinations: to, stats: Stats{Destination: to[0].name}}, nil
 }
 
 func destinationsOf(urls []URL) ([]*destination, error) {
@@ -180,7 +181,7 @@ func (o *Output) Run(ctx context.Context) error {
 func (o *Output) wait(ctx context.Context) *hub.Subscriber {
 	for ctx.Err() == nil {
 		info := o.info()
-		info.Wait = true
+		info.Wait, info.Player = true, nil
 		sub, err := o.cfg.Hub.Subscribe(o.cfg.Stream, info)
 		if err == nil {
 			_, err = sub.Read(ctx)
@@ -214,7 +215,7 @@ func (o *Output) first() (*destination, int) {
 func (o *Output) info() hub.SubscriberInfo {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return hub.SubscriberInfo{Protocol: "push", Peer: o.stats.Destination, Lag: o.cfg.Lag}
+	return hub.SubscriberInfo{Protocol: "push", Peer: o.stats.Destination, Lag: o.cfg.Lag, Player: o.player}
 }
 
 func (o *Output) set(s State) {
@@ -271,6 +272,7 @@ func (o *Output) Stats() Stats {
 	o.mu.Lock()
 	out, s := o.stats, o.live
 	o.mu.Unlock()
+	out.Stutter = o.player.Report()
 	if s != nil {
 		st := s.sub.Stats()
 		out.Dropped += st.Counts.Dropped

@@ -1,6 +1,10 @@
 package rtmpout
 
-import "time"
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/stutter"
+)
 
 // State says what an output is doing.
 type State uint8
@@ -41,6 +45,7 @@ type Stats struct {
 	Queued      int               // frames, now
 	Lag         time.Duration     // of the oldest queued behind the stream, now
 	Backlog     int               // bytes in the kernel the peer has not acknowledged, now
+	Stutter     stutter.Report    // of a viewer of what was written
 	BacklogAge  time.Duration     // how long ago the oldest of them was written, when last looked at
 }
 

@@ -62,7 +62,10 @@ type End struct {
 	Peer    netip.AddrPort // the address media came from last
 	Moved   int            // times it changed
 	RTT     time.Duration
-	Dropped uint64 // datagrams the session was too slow for
+	Dropped uint64        // datagrams the session was too slow for
+	Missing uint64        // packets of any kind that the path lost, resends and repair included
+	Queue   time.Duration // delay that stands at the bottleneck
+	Silent  time.Duration // since anything came of the publisher, control messages included
 }
 
 // Config sets up a Listener.

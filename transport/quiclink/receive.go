@@ -16,6 +16,8 @@ import (
 const (
 	// statsEvery is between statistics messages: design.md §4.
 	statsEvery = time.Second
+	// observeEvery is between looks of an Observer: fine enough to tell why a viewer waits.
+	observeEvery = 100 * time.Millisecond
 	// keyframeEvery is the least time between two requests for a key frame: ours, half a usual GOP.
 	keyframeEvery = time.Second
 	// grace after a good-bye, beyond the latency: ours, what is under way arrives.
@@ -38,6 +40,7 @@ type receiving struct {
 	payload transport.Payload
 
 	keyAsked time.Time
+	told     time.Time // when a control message came
 	bye      time.Time // when the publisher said good-bye
 }
 
@@ -109,7 +112,8 @@ func (s *receiving) end(err error) End {
 	if s.theirs.Sent > 0 {
 		st = transport.Combine(s.theirs, st)
 	}
-	return End{Err: err, Stats: st, Peer: s.from(), Moved: s.moved, RTT: s.conn.ConnectionStats().SmoothedRTT, Dropped: s.box.overflow()}
+	return End{Err: err, Stats: st, Peer: s.from(), Moved: s.moved, RTT: s.conn.ConnectionStats().SmoothedRTT, Dropped: s.box.overflow(),
+		Missing: s.rx.Missing(), Queue: s.rx.Queue(s.now), Silent: max(0, min(s.rx.Silence(s.now), s.now.Sub(s.told)))}
 }
 
 // playOut hands on what has arrived of a stream whose connection is gone, and waits for the publisher, which ends ctx by
@@ -157,8 +161,9 @@ func (s *receiving) from() netip.AddrPort {
 func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	tick := time.NewTicker(statsEvery)
+	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
+	ticks := 0
 	for {
 		var err error
 		select {
@@ -166,8 +171,12 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 		case <-timer.C:
 		case m := <-in:
 			err = s.handleControl(m)
+			s.told = time.Now()
 		case <-tick.C:
-			s.sendStats(s.rx.Stats())
+			s.clock(time.Now())
+			if ticks++; ticks%int(statsEvery/observeEvery) == 0 {
+				s.sendStats(s.rx.Stats())
+			}
 			if o, ok := s.sink.(Observer); ok {
 				o.Observe(s.end(nil))
 			}

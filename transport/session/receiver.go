@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport"
 	"github.com/fairlead-live/fairlead/transport/playout"
@@ -26,6 +27,7 @@ type Receiver struct {
 	sentAt  int64         // newest send time, µs, to unwrap the next
 	open    []byte
 	stats   transport.Stats
+	queue   congestion.Standing
 }
 
 // NewReceiver makes a receiver whose clock's zero is now.
@@ -46,6 +48,16 @@ func NewReceiver(now time.Time, cfg Config) (*Receiver, error) {
 }
 
 func (r *Receiver) since(now time.Time) time.Duration { return max(0, now.Sub(r.zero)) }
+
+// Queue is the delay that stands at the bottleneck; 0 while nothing comes.
+func (r *Receiver) Queue(now time.Time) time.Duration { return r.queue.Queue(r.since(now)) }
+
+// Missing is how many packets of any kind have not come of those that were sent up to the newest one: what the path lost, and what it reordered
+// and has not brought yet.
+func (r *Receiver) Missing() uint64 { return uint64(max(0, r.record.missing)) }
+
+// Silence is how long nothing has come that could be believed: media, probes or repair.
+func (r *Receiver) Silence(now time.Time) time.Duration { return r.since(now) - r.heard }
 
 // Stats returns a snapshot. Sent is what has been accounted for: Combine it with the sender's.
 func (r *Receiver) Stats() transport.Stats {
@@ -91,6 +103,7 @@ func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	r.sentAt = max(r.sentAt, sent)
 	send := time.Duration(sent) * time.Microsecond
 	r.buffer.Heard(at, at-send)
+	r.queue.Add(at, at-send)
 	r.handleBody(at, send, body)
 	r.record.awaits = r.buffer.Missing() > 0
 }

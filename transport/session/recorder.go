@@ -32,6 +32,7 @@ type recorder struct {
 	awaits  bool          // media packets that were heard of are missing: resends or repairs should be on their way
 	sent    time.Duration
 	heard   time.Duration // newest arrival
+	missing int64         // of all up to highest, those that have not come
 	metrics [wire.MaxMetrics]wire.Metric
 }
 
@@ -63,12 +64,16 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 		for s := first; s < seq; s++ {
 			*r.at(s) = arrival{seq: s, at: now}
 		}
+		if r.highest >= 0 {
+			r.missing += seq - r.highest - 1
+		}
 		r.highest = seq
 	} else {
 		if r.at(seq).here {
 			return false
 		}
 		r.urgent = true // a hole is filled
+		r.missing--
 	}
 	*r.at(seq) = arrival{seq: seq, at: now, ecn: ecn, here: true}
 	if r.open && r.fresh > 0 {

@@ -128,6 +128,15 @@ func (c *Conn) Stats() Stats {
 	return s
 }
 
+// Silence is how long nothing has come of the peer, control packets included: of a group, of any member.
+func (c *Conn) Silence(now time.Time) time.Duration {
+	heard := c.heard
+	for _, m := range c.members {
+		heard = max(heard, m.heard)
+	}
+	return c.l.at(now) - heard
+}
+
 // handle takes a packet that is for this connection and from its peer.
 func (c *Conn) handle(now time.Duration, h *Header, b, body []byte) {
 	if c.ending != nil {

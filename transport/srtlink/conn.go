@@ -80,7 +80,9 @@ type Stats struct {
 	Dropped       uint64 // too late to deliver: these are holes in the stream
 	Belated       uint64 // arrived after their time
 	Undecrypted   uint64
-	Rebuilt       uint64 // by parity
+	Overrun       uint64        // of Dropped, because nobody read them
+	Silent        time.Duration // since anything came of our listener's caller, control packets included
+	Rebuilt       uint64        // by parity
 	ReceivedBytes uint64
 	Links         []LinkStats // of a caller that uses several: SRTLA, or a group of libsrt
 	Sent          uint64

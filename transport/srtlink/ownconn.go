@@ -74,6 +74,7 @@ func (k *ownLink) fill(c *srt.Conn, now time.Time) bool {
 	}
 	if now.Sub(k.taken) >= statsEvery {
 		k.taken, k.snapshot, k.from = now, statsOf(c.Stats(), k.overrun), k.l.real(c.Peer())
+		k.snapshot.Silent = c.Silence(now)
 		k.snapshot.Links = k.l.linksOf(c, now)
 		k.keepArrivals(c)
 	}
@@ -229,12 +230,15 @@ func (k *ownLink) peer() netip.AddrPort {
 func (k *ownLink) stats() Stats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.snapshot
+	s := k.snapshot
+	s.Silent += time.Since(k.taken)
+	return s
 }
 
 func statsOf(s srt.Stats, overrun uint64) Stats {
 	return Stats{
 		Latency: s.Latency, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun, Rebuilt: s.Rebuilt,
+		Overrun: overrun,
 		Belated: s.Drops[srt.DropBelated], Undecrypted: s.Drops[srt.DropUndecrypted], ReceivedBytes: s.ReceivedBytes,
 	}
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Buffers []time.Duration // one player each; nil: DefaultBuffers
 	Source  []Frame         // what the source sends, in decoding order, with Capture; nil: not known. Borrowed for good.
 	MaxGap  time.Duration   // a larger step ahead in timestamps is a new timeline; 0: DefaultMaxGap
+
+	stallsOnly bool // no latencies: Live
 }
 
 // Meter scores one track. It is owned by one goroutine.
@@ -122,7 +124,7 @@ func (m *Meter) observeUnknown(f Frame, at time.Duration) {
 		m.counted.BeforeKey++ // joined in the middle of a group of pictures: nobody's loss
 		return
 	}
-	dts, missing, jumped := m.time.place(f.DTS)
+	dts, missing, jumped := m.time.place(f.DTS, f.Held)
 	if jumped {
 		m.counted.Jumps++
 	}
@@ -136,13 +138,15 @@ func (m *Meter) observeUnknown(f Frame, at time.Duration) {
 func (m *Meter) take(f Frame, at, delay, end time.Duration) {
 	m.counted.Frames++
 	m.counted.Bytes += int64(f.Size)
-	m.latency.add(delay)
+	if !m.cfg.stallsOnly {
+		m.latency.add(delay)
+	}
 	if f.Key {
 		m.chain = true
 	}
 	if !m.chain {
 		m.counted.Undecodable++
-	} else {
+	} else if !m.cfg.stallsOnly {
 		m.ready.add(delay)
 	}
 	if f.Held {
@@ -189,8 +193,9 @@ func (t *timeline) interval() time.Duration {
 	return sorted[n/4]
 }
 
-// place returns the running time of a timestamp, how many frames are missing before it, and whether a new timeline began.
-func (t *timeline) place(dts time.Duration) (running time.Duration, missing int64, jumped bool) {
+// place returns the running time of a timestamp, how many frames are missing before it, and whether a new timeline began. The steps
+// of held frames say nothing of the source's interval.
+func (t *timeline) place(dts time.Duration, held bool) (running time.Duration, missing int64, jumped bool) {
 	running = dts + t.offset
 	if !t.begun {
 		t.begun, t.last = true, running
@@ -205,11 +210,14 @@ func (t *timeline) place(dts time.Duration) (running time.Duration, missing int6
 	if iv := t.interval(); t.n > 0 && 2*step > 3*iv && iv > 0 {
 		missing = int64((step+iv/2)/iv) - 1
 	}
+	t.last = running
+	if held {
+		return running, missing, false
+	}
 	t.steps[t.n%len(t.steps)] = step
 	t.n++
 	if t.n == 2*len(t.steps) {
 		t.n = len(t.steps) // keeps the phase, never overflows
 	}
-	t.last = running
 	return running, missing, false
 }

@@ -43,6 +43,21 @@ type player struct {
 	done  tally   // stalls that had ended at the newest arrival
 	ahead []Stall // stalls that end later than that
 	kept  []Stall
+
+	live   bool          // gaps are wanted
+	gaps   []gap         // since they were taken; at most maxGaps, the rest are joined to the last
+	before time.Duration // arrival of the last frame that was shown
+}
+
+// maxGaps bounds what one arrival can bring: the frames that filled the buffer.
+const maxGaps = 16
+
+// gap is a stall, and when the frames around it arrived.
+type gap struct {
+	Stall
+	since, until time.Duration // arrival of the frame before it, and of the one that ends it
+	skipped      time.Duration // decoding time between the two that nothing was shown for
+	part         bool          // of one whose beginning is settled
 }
 
 // tally sums stalls up.
@@ -92,6 +107,9 @@ func (p *player) show(f span, at time.Duration) {
 	due := p.base + f.begin
 	shown := max(due, at)
 	if s := (Stall{p.base + p.next, shown - p.base - p.next}); s.Length > Threshold {
+		if p.live {
+			p.note(gap{Stall: s, since: p.before, until: at, skipped: f.begin - p.next})
+		}
 		p.base += shown - due
 		if len(p.ahead) == maxAhead {
 			p.finish(p.ahead[0])
@@ -99,7 +117,24 @@ func (p *player) show(f span, at time.Duration) {
 		}
 		p.ahead = append(p.ahead, s)
 	}
-	p.next = f.end
+	p.next, p.before = f.end, at
+}
+
+func (p *player) note(g gap) {
+	if n := len(p.gaps); n == maxGaps {
+		p.gaps[n-1].Length = max(p.gaps[n-1].Length, g.to()-p.gaps[n-1].From)
+		return
+	}
+	p.gaps = append(p.gaps, g)
+}
+
+// open is the stall that has begun and not ended at now; false: none.
+func (p *player) open(now time.Duration) (gap, bool) {
+	from := p.base + p.next
+	if !p.started || now-from <= Threshold {
+		return gap{}, false
+	}
+	return gap{Stall: Stall{from, now - from}, since: p.before, until: now}, true
 }
 
 // settle books the stalls that are over.

@@ -1,0 +1,40 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/stutter"
+)
+
+// judgeEvery is how often the streams are looked at, to say why viewers wait.
+const judgeEvery = 100 * time.Millisecond
+
+// judge looks at every stream until ctx ends.
+func (r *Relay) judge(ctx context.Context) error {
+	tick := time.NewTicker(judgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.hub.Judge(r.facts)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// facts is what is known of the way a stream comes.
+func (r *Relay) facts(stream string) stutter.Facts {
+	var f stutter.Facts
+	if e, ok := r.board.Latest(stream); ok {
+		f.Queue = e.Queue
+	}
+	if l, ok := r.Link(stream); ok {
+		f = stutter.Facts{
+			Numbered: true, Silent: l.Silent, Latency: l.Latency, Received: l.ReceivedBytes / 1200, Lost: l.Missing, Holes: l.Dropped, Refused: l.Refused,
+			Overrun: l.Overrun, Queue: l.Queue,
+		}
+	}
+	return f
+}
