@@ -9,5 +9,5 @@
 // neither buys its smoothness with time. RTMP is not among them: it runs on the kernel's TCP, from which no program without
 // privileges can take a packet (bench/emu); `fairlead bench run` compares with it.
 //
-// What it leaves to others: the player's model (bench/stutter), the page's looks (bridge/page), flags and text (cmd/fairlead).
+// What it leaves to others: the player's model (bridge/stutter), the page's looks (bridge/page), flags and text (cmd/fairlead).
 package demo

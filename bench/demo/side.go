@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bench/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // kept is how many seconds of stalls the page draws.
