@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/netem"
@@ -139,8 +140,8 @@ func (r *Result) Off() float64 {
 // Run plays a profile. step is called with the time that passes in the world, ten times a second of it, for the hub's timers: they are the
 // standard library's. Nil: nobody moves them.
 func Run(p Profile, scheme show.Scheme, latency time.Duration, seed uint64, step func(time.Duration)) (Result, error) {
-	w := &watch{p: &p, now: sim.Epoch, step: step, player: hub.NewPlayer()}
-	w.hub = hub.New(hub.Config{Now: func() time.Time { return w.now }})
+	w := &watch{p: &p, step: step, player: hub.NewPlayer()}
+	w.hub = hub.New(hub.Config{Now: w.clock})
 	defer func() { _ = w.hub.Close() }()
 	var err error
 	if w.pub, err = w.hub.Publish("live/cause", hub.PublisherInfo{Protocol: "sim"}); err != nil {
@@ -201,7 +202,7 @@ func (p *Profile) blame(k stutter.Stall) stutter.Cause {
 type watch struct {
 	p      *Profile
 	step   func(time.Duration)
-	now    time.Time
+	at     atomic.Int64 // since sim.Epoch: the hub's timers read it too
 	ctx    context.Context
 	hub    *hub.Hub
 	pub    *hub.Publisher
@@ -209,9 +210,6 @@ type watch struct {
 	player *hub.Player
 	report stutter.Report
 	output stutter.Report
-	holes  uint64
-	facts  stutter.Facts
-	stood  time.Time
 	read   []readFrame
 }
 
@@ -224,9 +222,13 @@ var config = &media.Config{Codec: media.H264, Width: 1280, Height: 720}
 
 var payload = make([]byte, 16)
 
+func (w *watch) set(now time.Time) { w.at.Store(int64(now.Sub(sim.Epoch))) }
+
+func (w *watch) clock() time.Time { return sim.Epoch.Add(time.Duration(w.at.Load())) }
+
 // Delivered implements show.Watch.
 func (w *watch) Delivered(f show.Frame, now time.Time, broken bool) {
-	w.now = now
+	w.set(now)
 	m := &media.Frame{Codec: media.H264, DTS: f.Capture, PTS: f.Capture, Config: config, Payload: payload}
 	if f.Key {
 		m.Flags |= media.Key
@@ -243,7 +245,7 @@ func (w *watch) Delivered(f show.Frame, now time.Time, broken bool) {
 
 // drain is the destination.
 func (w *watch) drain() {
-	t := w.now.Sub(sim.Epoch)
+	t := w.clock().Sub(sim.Epoch)
 	if _, blocked := w.p.during(t, stutter.Egress); blocked {
 		return
 	}
@@ -258,7 +260,7 @@ func (w *watch) drain() {
 
 // Look implements show.Watch.
 func (w *watch) Look(f stutter.Facts, now time.Time) {
-	w.now = now
+	w.set(now)
 	if w.step != nil {
 		w.step(now.Sub(sim.Epoch))
 	}
