@@ -89,6 +89,7 @@ func shownItem(word, s string) string {
 		name, urls, _ := strings.Cut(s, "=")
 		parts := strings.Split(urls, "|")
 		for i, u := range parts {
+			u, _, _ = strings.Cut(u, "#") // the key of a signature
 			if j := strings.LastIndexByte(u, '/'); j >= 0 {
 				parts[i] = u[:j+1] + masked
 			}

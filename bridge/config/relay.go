@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/auth"
+	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
 
 // Default addresses (design: the ports in use in the field).
@@ -229,6 +230,9 @@ func ParseDestination(name string, urls []string) (Destination, error) {
 		u, err := url.Parse(to)
 		if err != nil || u.Host == "" || u.Scheme != "rtmp" && u.Scheme != "rtmps" {
 			return Destination{}, fmt.Errorf("%w: push: %q is not an rtmp:// or rtmps:// URL", ErrUsage, to)
+		}
+		if _, _, err := rtmpout.ParseOptions(to); err != nil {
+			return Destination{}, fmt.Errorf("%w: push: %s: %w", ErrUsage, name, err)
 		}
 	}
 	return Destination{Name: name, URLs: urls}, nil

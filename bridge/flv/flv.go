@@ -8,6 +8,7 @@
 //	video body, others   1|frameType3|packetType4  FourCC32  [compositionTime24]  data
 //	audio body, AAC      0xAF  packetType8  data          MP3   0x2F  data
 //	audio body, others   9|packetType4  FourCC32  data
+//	multitrack body      its packet type, then multitrack.go's; read only, and one track of each kind
 //
 // A body is a short header and the frame's payload as bridge/media keeps it, so a writer builds the header
 // (AppendFrameHeader) and shares the payload; nothing is copied for each subscriber.
@@ -161,7 +162,7 @@ func AppendFrameHeader(dst []byte, f *media.Frame) ([]byte, error) {
 	}
 	switch f.Codec {
 	case media.H264:
-		return append(dst, first|codecAVC, packetCodedFrames, byte(cts>>16), byte(cts>>8), byte(cts)), nil
+		return appendAVCHeader(dst, codecAVC, f), nil
 	case media.H265:
 		if cts == 0 {
 			return append(append(dst, exHeader|first|packetCodedFramesX), fourHVC1...), nil

@@ -196,6 +196,8 @@ func FuzzParser(f *testing.F) {
 	f.Add([]byte{0xaf, 0, 0x11, 0x90}, byte(TagAudio), []byte{0xaf, 1, 1})
 	f.Add(append([]byte{0x90}, "hvc1"...), byte(TagVideo), append([]byte{0x97, 0, 0, 0x13}, "hvc1"...))
 	f.Add([]byte{0x2f, 0xff, 0xfb, 0x90, 0}, byte(TagAudio), append([]byte{0x90}, "OpusOpusHead\x01\x02"...))
+	f.Add(join(0x96, 0x10, "avc1", track(0, head[5:]), track(1, head[5:])), byte(TagVideo), join(0x96, 0x11, "avc1", track(1, []byte{0, 0, 0, 0, 0, 0, 1, 0x65}), track(0, []byte{0, 0, 0})))
+	f.Add(join(0x95, 0x20, "Opus", track(0, []byte("OpusHead\x01\x02")), ".mp3", track(1, []byte{0xff})), byte(TagAudio), join(0x95, 0x01, "Opus", 0, 0xfc))
 	f.Fuzz(func(t *testing.T, first []byte, typ byte, second []byte) {
 		var p Parser
 		for _, b := range [][]byte{first, second} {

@@ -22,10 +22,11 @@ const (
 	DropBadConfig              // a sequence header that cannot be parsed
 	DropBadNAL                 // NAL lengths that do not add up
 	DropEmpty                  // nothing inside (a keep-alive, an end-of-sequence mark, metadata)
+	DropExtraTrack             // of a further video or audio track: one of each kind is taken
 	dropReasons
 )
 
-var dropNames = [dropReasons]string{"none", "truncated", "unsupported", "no_config", "bad_config", "bad_nal", "empty"}
+var dropNames = [dropReasons]string{"none", "truncated", "unsupported", "no_config", "bad_config", "bad_nal", "empty", "extra_track"}
 
 func (r DropReason) String() string {
 	if r < dropReasons {
@@ -40,16 +41,20 @@ type Stats struct {
 	Frames  uint64
 	Configs uint64
 	Drops   [dropReasons]uint64
+
+	ExtraTracks uint64 // parts of bodies that were of a further track, beside one that was taken or not
 }
 
 // Dropped returns the count of one reason.
 func (s Stats) Dropped(r DropReason) uint64 { return s.Drops[r] }
 
 // Parser turns tag bodies into frames. It holds one configuration a track and nothing else.
-// The video track is 0, the audio track 1. It is owned by one goroutine.
+// The video track is 0, the audio track 1; of the tracks of Enhanced RTMP's multitrack messages the first of each kind is taken, and track 0
+// before all others. It is owned by one goroutine.
 type Parser struct {
 	video, audio *media.Config
 	nalSize      int
+	taken        [kinds]taken
 	stats        Stats
 }
 
@@ -93,7 +98,7 @@ func (p *Parser) Parse(typ TagType, dts time.Duration, body []byte) *media.Frame
 type dropError DropReason
 
 func (p *Parser) parseVideo(dts time.Duration, body []byte) (*media.Frame, dropError) {
-	codec, packet, rest, drop := videoHeader(body)
+	codec, packet, rest, drop := p.videoHeader(body)
 	if drop != 0 {
 		return nil, drop
 	}
@@ -135,7 +140,7 @@ func (p *Parser) parseVideo(dts time.Duration, body []byte) (*media.Frame, dropE
 }
 
 // videoHeader reads the bytes before the data; packet is Enhanced RTMP's type, which AVC's own types agree with.
-func videoHeader(body []byte) (codec media.Codec, packet byte, rest []byte, drop dropError) {
+func (p *Parser) videoHeader(body []byte) (codec media.Codec, packet byte, rest []byte, drop dropError) {
 	if body[0]&exHeader == 0 {
 		if len(body) < 5 {
 			return 0, 0, nil, dropError(DropTruncated)
@@ -151,6 +156,7 @@ func videoHeader(body []byte) (codec media.Codec, packet byte, rest []byte, drop
 		if body[0]>>4 == 5 { // "video info/command frame"
 			return 0, 0, nil, dropError(DropEmpty)
 		}
+		p.taken[kindVideo].is(0)
 		packet, rest = body[1], body[5:]
 		if packet == packetCodedFrames {
 			rest = body[2:]
@@ -161,10 +167,19 @@ func videoHeader(body []byte) (codec media.Codec, packet byte, rest []byte, drop
 	if drop != 0 {
 		return 0, 0, nil, drop
 	}
-	if packet == packetMultitrack || len(rest) < 4 {
-		return 0, 0, nil, dropError(DropUnsupported)
+	var four string
+	switch {
+	case packet == packetMultitrack:
+		if packet, four, rest, drop = p.multitrack(kindVideo, rest); drop != 0 {
+			return 0, 0, nil, drop
+		}
+	case len(rest) < 4:
+		return 0, 0, nil, dropError(DropTruncated)
+	default:
+		p.taken[kindVideo].is(0)
+		four, rest = string(rest[:4]), rest[4:]
 	}
-	switch string(rest[:4]) {
+	switch four {
 	case fourAVC1:
 		codec = media.H264
 	case fourHVC1:
@@ -174,7 +189,7 @@ func videoHeader(body []byte) (codec media.Codec, packet byte, rest []byte, drop
 	default:
 		return 0, 0, nil, dropError(DropUnsupported)
 	}
-	return codec, packet, rest[4:], 0
+	return codec, packet, rest, 0
 }
 
 // exPacket skips ModEx prefixes (E-RTMP v2 "ModEx": size8 or 0xff and size16, data, type4|packetType4).
@@ -286,6 +301,9 @@ func nals(b []byte, size int, bad *error) iter.Seq[[]byte] {
 func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropError) {
 	f := &media.Frame{Track: 1, Flags: media.Key, DTS: dts, PTS: dts}
 	rest := body[1:]
+	if body[0]>>4 != soundEx>>4 {
+		p.taken[kindAudio].is(0)
+	}
 	switch body[0] >> 4 {
 	case 10:
 		if len(rest) < 1 {
@@ -307,23 +325,34 @@ func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropE
 		if drop != 0 {
 			return nil, drop
 		}
-		if packet == audioMultitrack || packet == audioMultichannel || len(b) < 4 {
+		var four string
+		switch {
+		case packet == audioMultichannel:
 			return nil, dropError(DropUnsupported)
+		case packet == audioMultitrack:
+			if packet, four, b, drop = p.multitrack(kindAudio, b); drop != 0 {
+				return nil, drop
+			}
+		case len(b) < 4:
+			return nil, dropError(DropTruncated)
+		default:
+			p.taken[kindAudio].is(0)
+			four, b = string(b[:4]), b[4:]
 		}
-		switch string(b[:4]) {
+		switch four {
 		case fourOpus:
 			f.Codec = media.Opus
 		case fourMP4A:
 			f.Codec = media.AAC
 		case fourMP3:
 			f.Codec = media.MP3
-			if c, err := mp3Config(b[4:]); err == nil && !p.audio.Equal(c) {
+			if c, err := mp3Config(b); err == nil && !p.audio.Equal(c) {
 				p.audio = c
 			}
 		default:
 			return nil, dropError(DropUnsupported)
 		}
-		rest = b[4:]
+		rest = b
 		switch packet {
 		case packetSequenceStart:
 			return nil, p.setAudio(f.Codec, rest)

@@ -33,26 +33,9 @@ type filler struct {
 func newFiller(audio *media.Config, audioTrack uint8, at time.Duration) *filler {
 	f := &filler{audio: audio, track: audioTrack, nextAudio: at}
 	if audio != nil {
-		f.silence, f.unit = silence(audio)
+		f.silence, f.unit = media.Silence(audio)
 	}
 	return f
-}
-
-// silence returns one frame that decodes to nothing heard and how long it lasts; nil where the codec has none.
-func silence(c *media.Config) ([]byte, time.Duration) {
-	switch {
-	case c.Codec == media.AAC && c.SampleRate > 0 && len(c.ASC) >= 2 && c.ASC[0]>>3 == 2: // AAC LC
-		unit := time.Duration(1024) * time.Second / time.Duration(c.SampleRate)
-		switch c.Channels {
-		case 1: // one single_channel_element with nothing in it (ISO 14496-3 §4.4.2.1)
-			return []byte{0x01, 0x18, 0x20, 0x07}, unit
-		case 2: // one channel_pair_element with nothing in it
-			return []byte{0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c}, unit
-		}
-	case c.Codec == media.Opus: // CELT, 20 ms, full band, a frame of nothing (RFC 6716 §3.1: configuration 31)
-		return []byte{0xf8, 0xff, 0xfe}, 20 * time.Millisecond
-	}
-	return nil, 0
 }
 
 // until hands out the frames due up to a time of the stream.

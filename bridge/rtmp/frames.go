@@ -14,6 +14,7 @@ type FrameWriter struct {
 	m       *MediaWriter
 	publish bool
 	base    time.Duration
+	form    flv.Form
 	started bool
 	kinds   [2]kind // video, audio
 	scratch []byte  // bodies and headers lent until Flushed
@@ -42,6 +43,9 @@ type FrameStats struct {
 func NewFrameWriter(m *MediaWriter, base time.Duration, publish bool) *FrameWriter {
 	return &FrameWriter{m: m, base: base.Truncate(time.Millisecond), publish: publish}
 }
+
+// SetForm chooses how codecs are put that FLV has more than one form for; before the first frame.
+func (w *FrameWriter) SetForm(f flv.Form) { w.form = f }
 
 // Stats returns the counters.
 func (w *FrameWriter) Stats() FrameStats { return w.stats }
@@ -83,7 +87,7 @@ func (w *FrameWriter) AppendFrame(dst [][]byte, f *media.Frame, tracks []*media.
 		k.config = f.Config
 	}
 	start := len(w.scratch)
-	head, err := flv.AppendFrameHeader(w.scratch, f)
+	head, err := w.form.AppendFrameHeader(w.scratch, f)
 	if err != nil {
 		w.stats.NoForm++
 		return dst
@@ -125,7 +129,7 @@ func (w *FrameWriter) appendStart(dst [][]byte, ms uint32, f *media.Frame, track
 }
 
 func (w *FrameWriter) appendMetadata(dst [][]byte, ms uint32, configs []*media.Config) [][]byte {
-	script := flv.AppendMetadata(nil, configs...)
+	script := w.form.AppendMetadata(nil, configs...)
 	if w.publish {
 		script = MetadataPayload(nil, script)
 	}
@@ -136,7 +140,7 @@ func (w *FrameWriter) appendConfig(dst [][]byte, ms uint32, c *media.Config) [][
 	if !flv.HasConfig(c.Codec) {
 		return dst
 	}
-	body, err := flv.AppendConfig(nil, c)
+	body, err := w.form.AppendConfig(nil, c)
 	if err != nil {
 		w.stats.NoForm++
 		return dst

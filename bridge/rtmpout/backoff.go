@@ -32,12 +32,13 @@ const (
 	CauseRenew                    // our own clean republish, before times reach 2^31 ms
 	CauseCodec                    // our own clean republish, because the stream has another codec now
 	CauseStreamEnd                // the stream in the hub is over
+	CauseUnfit                    // the stream has a codec that the destination does not take (Options.Codecs)
 	numCauses
 )
 
 func (c Cause) String() string {
 	if c < numCauses {
-		return [...]string{"refused", "unreachable", "timeout", "stalled", "lost", "protocol", "bad_name", "auth", "rejected", "redirect", "moved", "renew", "codec", "stream_end"}[c]
+		return [...]string{"refused", "unreachable", "timeout", "stalled", "lost", "protocol", "bad_name", "auth", "rejected", "redirect", "moved", "renew", "codec", "stream_end", "unfit"}[c]
 	}
 	return "unknown"
 }
@@ -50,6 +51,7 @@ var (
 	errURL       = errors.New("rtmpout: destination")
 	errRenew     = errors.New("rtmpout: times are used up")
 	errCodec     = errors.New("rtmpout: the stream has another codec")
+	errUnfit     = errors.New("rtmpout: the destination does not take the stream's codec")
 	errStreamEnd = errors.New("rtmpout: stream ended")
 )
 
@@ -67,6 +69,8 @@ func causeOf(err error) Cause {
 		return CauseMoved
 	case errors.Is(err, errRenew):
 		return CauseRenew
+	case errors.Is(err, errUnfit):
+		return CauseUnfit
 	case errors.Is(err, errCodec):
 		return CauseCodec
 	case moved, errors.Is(err, rtmp.ErrRedirect):
@@ -115,6 +119,7 @@ type Backoff struct {
 	Silent      time.Duration // nobody answers: the attempt itself took seconds; 250 ms
 	BadName     time.Duration // the key is in use: a quarter of this, half, then this BadNameTries times, then as for the rest; 1 s
 	BadNameMany int           // 30
+	Unfit       time.Duration // the stream's codec is one that the destination does not take: look again; 1 s
 	Failed      time.Duration // refused for who we are, and with a fresh signature too; 60 s
 }
 
@@ -128,6 +133,7 @@ func (b *Backoff) defaults() {
 	b.Silent = cmp.Or(b.Silent, 250*time.Millisecond)
 	b.BadName = cmp.Or(b.BadName, time.Second)
 	b.BadNameMany = cmp.Or(b.BadNameMany, 30)
+	b.Unfit = cmp.Or(b.Unfit, time.Second)
 	b.Failed = cmp.Or(b.Failed, time.Minute)
 }
 
@@ -185,6 +191,8 @@ func (s *backoffState) next(b *Backoff, cause Cause, live time.Duration, random 
 			return 0
 		}
 		return jitter(b.Failed)
+	case CauseUnfit: // looking again costs nothing: nobody is called
+		return jitter(b.Unfit)
 	case CauseRedirect:
 		if s.redirects++; s.redirects <= maxRedirects {
 			return 0

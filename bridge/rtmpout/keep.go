@@ -33,6 +33,7 @@ type attempt struct {
 // keeper keeps one output publishing while its stream lasts. It is owned by one goroutine.
 type keeper struct {
 	o    *Output
+	seat *hub.Subscriber
 	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -63,7 +64,7 @@ type request struct {
 
 // keep publishes until the stream is over or ctx ends.
 func (o *Output) keep(ctx context.Context, seat *hub.Subscriber) {
-	k := &keeper{o: o, now: time.Now(), dialed: make(chan *attempt), ended: make(chan *session), asked: make(chan request, 1), timer: time.NewTimer(time.Hour)}
+	k := &keeper{o: o, seat: seat, now: time.Now(), dialed: make(chan *attempt), ended: make(chan *session), asked: make(chan request, 1), timer: time.NewTimer(time.Hour)}
 	k.ctx, k.stop = context.WithCancel(ctx)
 	gone := make(chan struct{})
 	k.wg.Go(func() {
@@ -153,7 +154,7 @@ func (k *keeper) dial(g goal) {
 	}
 	k.wg.Go(func() {
 		defer cancel()
-		a.s, a.err = k.o.connect(ctx, g.to, g.redirect)
+		a.s, a.err = k.o.connect(ctx, g.to, g.redirect, k.seat.Tracks())
 		k.dialed <- a
 	})
 }
@@ -268,7 +269,7 @@ func (k *keeper) missed(a *attempt) {
 func (k *keeper) failed(to *destination, cause Cause, err error, live time.Duration, began time.Time, redirect string) {
 	delay := to.backoff.next(&k.o.cfg.Backoff, cause, live, rand.Float64())
 	to.notYet = began.Add(delay)
-	to.failed = cause == CauseAuth && delay > 0
+	to.failed = cause == CauseAuth && delay > 0 || cause == CauseUnfit
 	wait := max(0, to.notYet.Sub(k.now))
 	if k.live == nil {
 		k.o.update(func(st *Stats) { st.LastError = err.Error() })
@@ -293,6 +294,10 @@ func (k *keeper) failed(to *destination, cause Cause, err error, live time.Durat
 	case cause == CauseStreamEnd:
 		log.Info("push: stream ended")
 		return
+	case cause == CauseUnfit && (cause != k.said || k.now.Sub(k.saidAt) > sayUnfitEvery):
+		k.said, k.saidAt = cause, k.now
+		log.Error("push: not pushed", "cause", cause.String(), "err", err)
+	case cause == CauseUnfit:
 	case to.failed:
 		log.Error("push: refused for who we are", "cause", cause.String(), "err", err, "retry_ms", wait.Milliseconds())
 	case live > 0 || cause != k.said || k.now.Sub(k.saidAt) > sayEvery:
@@ -306,6 +311,9 @@ func (k *keeper) failed(to *destination, cause Cause, err error, live time.Durat
 
 // sayEvery is how often the same failure is worth a line in the log.
 const sayEvery = 10 * time.Second
+
+// sayUnfitEvery is the same for a stream whose codec the destination does not take: it lasts.
+const sayUnfitEvery = 10 * time.Minute
 
 const whyReturn = "the first address again"
 

@@ -18,7 +18,9 @@
 //
 // Memory: the hub's queue, TCP's send buffer (Config.SendBuffer), 32 KiB to read into; twice that while it moves.
 //
-// What it leaves to others: the protocol (rtmp), signing addresses (Config.URL is asked at each connect), filling gaps (hub), pushing to
+// What an address says behind a '#' is about the destination: Options.
+//
+// What it leaves to others: the protocol (rtmp), how addresses are signed (auth; Config.URL is asked at each connect, too), filling gaps (hub), pushing to
 // several at once (one Output each).
 package rtmpout
 
@@ -38,7 +40,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/tcp"
 )
 
-// URL returns an address to push to. It is asked at each connect, so that it can be signed, and by one goroutine at a time.
+// URL returns an address to push to, with or without Options. It is asked at each connect, so that it can be signed, and by one goroutine at a time.
 type URL func() (string, error)
 
 // Config configures an Output; zero values give the defaults named.
@@ -134,6 +136,10 @@ func destinationsOf(urls []URL) ([]*destination, error) {
 		raw, err := u()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errURL, err)
+		}
+		raw, _, err = ParseOptions(raw)
+		if err != nil {
+			return nil, err
 		}
 		t, err := rtmp.ParseURL(raw)
 		if err != nil {

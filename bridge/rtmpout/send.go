@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/tcp"
@@ -102,7 +104,9 @@ func (s *session) send(ctx context.Context) error {
 	var codecs [8]media.Codec // by track; the hub has no more
 	var first time.Duration
 	var last rtmp.FrameStats
-	var armed time.Time // when the write deadline was set
+	var quiet *silence      // in place of the sound that there is not
+	var silent, left uint64 // frames of it; frames of codecs that the destination does not take
+	var armed time.Time     // when the write deadline was set
 	for {
 		f, err := s.sub.Read(ctx)
 		switch {
@@ -114,8 +118,23 @@ func (s *session) send(ctx context.Context) error {
 			return err
 		}
 		if w == nil {
-			tracks, first = s.sub.Tracks(), f.DTS
+			tracks, first = s.taken(s.sub.Tracks()), f.DTS
 			w = rtmp.NewFrameWriter(s.client.Media(), first-o.lead, true)
+			w.SetForm(flv.Form{HEVC12: s.opts.HEVC12})
+			if s.opts.Silence && !slices.ContainsFunc(tracks, func(c *media.Config) bool { return c.Codec.IsAudio() }) {
+				quiet = newSilence(first)
+				tracks = append(tracks, quiet.config)
+			}
+		}
+		if !s.opts.takes(f.Codec) {
+			if f.Codec.IsVideo() {
+				return errCodec // and not again: connect looks first
+			}
+			left++
+			continue
+		}
+		if quiet != nil && f.Codec.IsAudio() { // there is sound after all
+			return errCodec
 		}
 		if f.IsKeyVideo() || codecs[0] == media.CodecNone && f.Track != 0 {
 			select {
@@ -134,6 +153,12 @@ func (s *session) send(ctx context.Context) error {
 			*c = f.Codec
 		}
 		out.List = w.AppendFrame(out.List, f, tracks)
+		if quiet != nil {
+			for q := quiet.next(f.DTS); q != nil; q = quiet.next(f.DTS) {
+				out.List = w.AppendFrame(out.List, q, nil)
+				silent++
+			}
+		}
 		bytes := 0
 		for _, b := range out.List {
 			bytes += len(b)
@@ -159,6 +184,8 @@ func (s *session) send(ctx context.Context) error {
 			return err
 		}
 		now := w.Stats()
+		now.Extra += left
+		now.Frames -= silent
 		o.sent(now, last)
 		last = now
 		if s.backlog.wrote(began, bytes) {
@@ -167,6 +194,11 @@ func (s *session) send(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// taken are the tracks that the destination takes.
+func (s *session) taken(tracks []*media.Config) []*media.Config {
+	return slices.DeleteFunc(tracks, func(c *media.Config) bool { return !s.opts.takes(c.Codec) })
 }
 
 // checkBacklog looks at what the kernel holds, returns how old it is, and keeps the part that is not sent yet small for the stream's rate.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/tcp"
 )
@@ -33,6 +34,7 @@ type session struct {
 	to     *destination
 	nc     net.Conn
 	client *rtmp.Client
+	opts   Options
 	buf    []byte
 	left   []byte // read, not yet fed
 	cut    bool   // a write ended inside a message: nothing more can be said
@@ -48,13 +50,23 @@ type session struct {
 	backlog backlog
 }
 
-// connect dials and goes on until the server lets us publish. redirect: where the last server sent us, or empty.
-func (o *Output) connect(ctx context.Context, to *destination, redirect string) (*session, error) {
+// connect dials and goes on until the server lets us publish. redirect: where the last server sent us, or empty. tracks: what is to be pushed.
+func (o *Output) connect(ctx context.Context, to *destination, redirect string, tracks []*media.Config) (*session, error) {
 	raw, err := to.url()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errURL, err)
 	}
+	raw, opts, err := ParseOptions(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := opts.unfit(tracks); err != nil {
+		return nil, err
+	}
 	target, err := rtmp.ParseURL(raw)
+	if err == nil && opts.sign != nil {
+		target, err = opts.sign.signed(target, time.Now())
+	}
 	if err == nil && redirect != "" {
 		target, err = moved(target, redirect)
 	}
@@ -65,7 +77,7 @@ func (o *Output) connect(ctx context.Context, to *destination, redirect string) 
 	for step := 0; ; step++ {
 		s, err := o.attempt(ctx, target, auth)
 		if err == nil {
-			s.to = to
+			s.to, s.opts = to, opts
 			return s, nil
 		}
 		// Adobe authentication takes two refusals to say who we are (rtmp.NextAuth).

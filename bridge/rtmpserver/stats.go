@@ -63,6 +63,7 @@ func (s *Stats) add(r rtmp.Stats, f flv.Stats) {
 	s.FLV.Bodies += f.Bodies
 	s.FLV.Frames += f.Frames
 	s.FLV.Configs += f.Configs
+	s.FLV.ExtraTracks += f.ExtraTracks
 	for i, n := range f.Drops {
 		s.FLV.Drops[i] += n
 	}
