@@ -384,11 +384,13 @@ func TestAPlayerThatReadsNothingDelaysNobody(t *testing.T) {
 }
 
 func TestTooManyConnections(t *testing.T) {
-	b := start(t, Config{MaxConns: 2})
+	b := start(t, Config{MaxConns: 2, Handshake: time.Minute, Setup: time.Minute})
 	for range 2 {
-		if _, err := net.Dial("tcp", b.addr); err != nil {
+		nc, err := net.Dial("tcp", b.addr)
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer nc.Close() // and until then nobody collects it as garbage
 	}
 	waitFor(t, func() bool { return b.server.Stats().Connections == 2 })
 	if nc, err := net.Dial("tcp", b.addr); err == nil { // else the reset came first
