@@ -2,9 +2,10 @@
 GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
+SOAK ?= 30m
 ARGS ?=
 
-.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz size curves
+.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz soak size curves
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,6 +58,10 @@ fuzz: ## every fuzz target for FUZZTIME
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p || exit 1; \
 	  done; \
 	done
+
+soak: ## a relay under load for SOAK, then 30 hours of frames in virtual time: nothing may grow
+	$(GO) test -count=1 -v -timeout 0 -run 'TestSoak$$' ./cmd/fairlead -soak $(SOAK)
+	$(GO) test -count=1 -v -run 'TestHoursOfFrames$$' ./bridge/hub -hours 30
 
 size: ## bytes of a program that uses only transport/uplink, stripped, arm64
 	@mkdir -p out/size
