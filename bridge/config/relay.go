@@ -60,6 +60,7 @@ type Relay struct {
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
+	SRTLoops      int    // sockets that share the SRT port; 0: one for each four processors
 	SRTMigrate    bool   // unencrypted publishers may change their address
 	SRTListener   string // "own" or "gosrt"; empty: own
 	Hold          time.Duration
@@ -94,6 +95,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.DrainTo, "drain-to", "", "`URL` of that relay, fairlead://…; without it they call the same address again")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
 	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
+	s.Int(&r.SRTLoops, "srt-loops", 0, "`N` loops share the SRT port, each on a processor; 0: one for each four processors")
 	s.Bool(&r.SRTMigrate, "srt-migrate", false, "let unencrypted SRT publishers too go on from another address; encrypted ones may")
 	s.String(&r.SRTPassphrase, "srt-passphrase", "", "SRT passphrase every publisher must have (10 to 79 characters)")
 	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players and destinations this long when the publisher is gone")
@@ -158,6 +160,9 @@ func (r *Relay) Validate() error {
 	}
 	if r.SRTListener != "" && r.SRTListener != "own" && r.SRTListener != "gosrt" {
 		return fmt.Errorf("%w: srt-listener: %q is neither own nor gosrt", ErrUsage, r.SRTListener)
+	}
+	if r.SRTLoops < 0 || r.SRTLoops > 64 {
+		return fmt.Errorf("%w: srt-loops: %d is outside 0 to 64", ErrUsage, r.SRTLoops)
 	}
 	if r.SRTLatency < 0 || r.SRTLatency > time.Minute {
 		return fmt.Errorf("%w: srt-latency: %v is outside 0s to 1m", ErrUsage, r.SRTLatency)

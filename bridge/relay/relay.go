@@ -126,7 +126,7 @@ func (r *Relay) listen() error {
 	var err error
 	if r.cfg.SRT != "" {
 		r.srt, err = srtlink.Listen(srtlink.Config{
-			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Listener: r.cfg.SRTListener, MigrateClear: r.cfg.SRTMigrate,
+			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Listener: r.cfg.SRTListener, MigrateClear: r.cfg.SRTMigrate, Loops: r.cfg.SRTLoops,
 			Logger: r.log, Admit: r.admitSRT,
 		})
 		if err != nil {

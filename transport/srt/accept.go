@@ -304,8 +304,9 @@ func (l *Listener) Accept(now time.Time, r *Request) *Conn {
 // establish makes a request's connection one of the listener's, and answers it.
 func (l *Listener) establish(t time.Duration, r *Request) *Conn {
 	c := r.conn
+	loops := uint32(l.cfg.Loops)
 	for c.id == 0 || l.conns[c.id] != nil {
-		c.id = l.rand.Uint32() & (1<<30 - 1) // bit 30 marks groups, libsrt
+		c.id = l.rand.Uint32()%(1<<30/loops)*loops + uint32(l.cfg.Loop) // bit 30 marks groups, libsrt
 	}
 	c.heard, c.spoke = t, t
 	c.ackNumber = l.rand.Uint32() // unguessable: an ACKACK proves that its sender reads our ACKs

@@ -16,6 +16,9 @@ type Config struct {
 	MaxPending   int           // requests not decided yet; 256
 	MigrateClear bool          // unencrypted callers too may go on from another address, without a new handshake
 	MaxBuffered  int           // bytes of payloads in all connections; 512 MB
+	// Loop is this listener's place among Loops on one port, which have the Secret in common: socket ids tell whose a datagram is (LoopOf).
+	// 0 or 1 Loops: it is the only one.
+	Loop, Loops int
 }
 
 // version is what we announce: features of SRT 1.5.4, libsrt's number for the AES-GCM form spoken here.
@@ -72,8 +75,11 @@ func NewListener(cfg Config) *Listener {
 	if cfg.MaxBuffered == 0 {
 		cfg.MaxBuffered = 512 << 20
 	}
+	cfg.Loops = max(cfg.Loops, 1)
+	seed := cfg.Secret
+	seed[0] ^= byte(cfg.Loop)
 	return &Listener{
-		cfg: cfg, rand: rand.New(rand.NewChaCha8(cfg.Secret)), pool: pool{max: cfg.MaxBuffered / maxDatagram},
+		cfg: cfg, rand: rand.New(rand.NewChaCha8(seed)), pool: pool{max: cfg.MaxBuffered / maxDatagram},
 		conns: map[uint32]*Conn{}, peers: map[peerKey]*Conn{}, pending: map[peerKey]*Request{}, groups: map[groupKey]*stream{},
 	}
 }

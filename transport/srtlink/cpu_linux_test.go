@@ -121,16 +121,18 @@ func (k *talker) send() {
 }
 
 // answer answers ACKs until the socket is closed.
-func (k *talker) answer() {
+func (k *talker) answer() { k.answerOver(k.conn) }
+
+func (k *talker) answerOver(conn net.Conn) {
 	in, out := make([]byte, 2048), make([]byte, 0, 64)
 	for {
-		n, err := k.conn.Read(in)
+		n, err := conn.Read(in)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if h, _, ok := srt.ParseHeader(in[:max(n, 0)]); ok && h.Control && h.Type == srt.ACK && h.Info != 0 {
 			a := srt.Header{Control: true, Type: srt.ACKACK, Info: h.Info, Timestamp: k.stamp(), Dest: k.them}
-			_, _ = k.conn.Write(append(a.Append(out), 0, 0, 0, 0))
+			_, _ = conn.Write(append(a.Append(out), 0, 0, 0, 0))
 		}
 	}
 }

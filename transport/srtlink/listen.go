@@ -53,6 +53,10 @@ type Config struct {
 	// networks) without a new handshake. Encrypted ones always may. Own only.
 	MigrateClear bool
 
+	// Loops is how many sockets share the port, each with a loop that owns the connections of the peers that come to it; Own on Linux
+	// only. 0: one for each four processors; at most MaxLoops.
+	Loops int
+
 	// Admit decides about a caller before it is answered. An error turns it away, with its own code if it is a
 	// *Rejection, else with CodeForbidden. The function it returns is called exactly once, in its own goroutine, and
 	// owns the connection until it returns; conn is nil when the handshake was not completed after all.
@@ -66,6 +70,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Latency < 0 || c.Latency > time.Minute {
 		return fmt.Errorf("srt latency: %v is outside 0s to 1m", c.Latency)
+	}
+	if c.Loops < 0 || c.Loops > MaxLoops {
+		return fmt.Errorf("srt loops: %d is outside 0 to %d", c.Loops, MaxLoops)
 	}
 	if c.Listener != "" && c.Listener != Own && c.Listener != GoSRT {
 		return fmt.Errorf("srt listener: %q is neither %q nor %q", c.Listener, Own, GoSRT)

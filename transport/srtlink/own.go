@@ -2,7 +2,6 @@ package srtlink
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -27,11 +26,13 @@ const (
 	maxBatches = 16
 )
 
-// ownListener drives transport/srt on one socket.
+// ownListener drives transport/srt on one socket: one loop.
 type ownListener struct {
-	cfg  Config
-	port udp.Port
-	over chan struct{} // closed when the loop has ended
+	loops *loops
+	index int // its place among them
+	cfg   Config
+	port  udp.Port
+	over  chan struct{} // closed when the loop has ended
 
 	// Owned by Serve's goroutine.
 	front *srtla.Front
@@ -43,6 +44,7 @@ type ownListener struct {
 	to    []netip.AddrPort
 	from  sources
 	wake  []*ownLink
+	post  []mail         // for the other loops
 	wg    sync.WaitGroup // of admissions and connections
 
 	inbox inbox
@@ -52,48 +54,39 @@ type ownListener struct {
 type inbox struct {
 	mu     sync.Mutex // guards the rest
 	todo   []func(now time.Time)
+	mail   mail
 	asleep bool // the loop waits for the socket, and is to be woken
 }
 
-func listenOwn(cfg Config) (*ownListener, error) {
-	lc := net.ListenConfig{Control: udp.Control}
-	pc, err := lc.ListenPacket(context.Background(), "udp", cfg.Addr)
-	if err != nil {
-		return nil, err
+func newOwnListener(cfg Config, all *loops, conn *net.UDPConn, sc srt.Config) (*ownListener, error) {
+	l := &ownListener{
+		loops: all, cfg: cfg, over: make(chan struct{}), from: newSources(conn), links: map[*srt.Conn]*ownLink{}, left: map[*srt.Conn]*ownLink{}, core: srt.NewListener(sc),
 	}
-	conn := pc.(*net.UDPConn)
-	l := &ownListener{cfg: cfg, over: make(chan struct{}), from: newSources(conn), links: map[*srt.Conn]*ownLink{}, left: map[*srt.Conn]*ownLink{}}
+	var err error
 	if l.port, err = udp.OpenPort(conn); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	sc := srt.Config{Latency: cfg.Latency, Passphrase: cfg.Passphrase, MaxConns: cfg.MaxConns, MigrateClear: cfg.MigrateClear}
-	rand.Read(sc.Secret[:])
-	l.core = srt.NewListener(sc)
-	var secret [32]byte
-	rand.Read(secret[:])
-	l.front = srtla.New(secret)
 	return l, nil
 }
-
-// Addr returns the address listened on.
-func (l *ownListener) Addr() net.Addr { return l.port.LocalAddr() }
 
 // do runs f in the loop, soon.
 func (l *ownListener) do(f func(now time.Time)) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
 	l.inbox.todo = append(l.inbox.todo, f)
+	l.wakeLocked()
+}
+
+func (l *ownListener) wakeLocked() {
 	if l.inbox.asleep {
 		l.inbox.asleep = false
 		l.port.Wake()
 	}
 }
 
-// Serve admits callers until ctx ends, then closes every connection and waits for its function.
-//
-// Goroutines: the caller's owns the socket and every connection; one a connection and one an admission, all waited for.
-func (l *ownListener) Serve(ctx context.Context) error {
+// serve is loops.Serve for one.
+func (l *ownListener) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() { _ = l.port.Close() }()
 	defer l.wg.Wait()
@@ -106,6 +99,7 @@ func (l *ownListener) Serve(ctx context.Context) error {
 	}
 	defer close(l.over)
 	var flow flow
+	var handed mail
 	now := time.Now()
 	for ctx.Err() == nil {
 		l.drive(ctx, now)
@@ -134,7 +128,10 @@ func (l *ownListener) Serve(ctx context.Context) error {
 			// A peer that is gone shows as an error on some systems; it is no reason to stop.
 			time.Sleep(tick)
 		}
-		for _, f := range l.inboxed() {
+		todo := l.inboxed(&handed)
+		flow.packets += len(handed.letters)
+		l.open(now, &handed)
+		for _, f := range todo {
 			f(now)
 		}
 	}
@@ -162,18 +159,31 @@ func (l *ownListener) take(now time.Time, into *[udp.Batch][]byte, n int) {
 	for i := range n {
 		b := into[i][:min(l.port.Size(i), len(into[i]))]
 		from := l.port.From(i)
-		l.from.learn(from, b, l.port.OOB(i))
-		if source, ok := l.front.In(now, from, b); ok {
-			l.core.HandleDatagram(now, source, b)
+		if to := l.loops.of(l, now, from, b); to != l.index {
+			l.post[to].add(from, b, l.from.worth(b, l.port.OOB(i)))
+			continue
 		}
+		l.accept(now, from, b, l.port.OOB(i))
 	}
+	l.handOver()
+}
+
+// accept gives a datagram to SRTLA's front, and what that lets pass to the core.
+func (l *ownListener) accept(now time.Time, from netip.AddrPort, b, oob []byte) {
+	l.from.learn(from, b, oob)
+	source, ok := l.front.In(now, from, b)
+	if ok {
+		l.core.HandleDatagram(now, source, b)
+		return
+	}
+	l.link(from, b)
 }
 
 // sleep is how long to wait for the socket, 0: without end; false: not at all, as something waits in the inbox.
 func (l *ownListener) sleep(now time.Time) (d time.Duration, ok bool) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
-	if len(l.inbox.todo) > 0 {
+	if len(l.inbox.todo) > 0 || len(l.inbox.mail.letters) > 0 {
 		return 0, false
 	}
 	l.inbox.asleep = true
@@ -183,11 +193,13 @@ func (l *ownListener) sleep(now time.Time) (d time.Duration, ok bool) {
 	return d, true
 }
 
-func (l *ownListener) inboxed() []func(time.Time) {
+// inboxed empties the inbox; the mail in it is exchanged for an empty one.
+func (l *ownListener) inboxed(m *mail) []func(time.Time) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
 	todo := l.inbox.todo
 	l.inbox.todo, l.inbox.asleep = nil, false
+	l.inbox.mail, *m = *m, l.inbox.mail
 	return todo
 }
 
@@ -212,7 +224,7 @@ func (l *ownListener) drive(ctx context.Context, now time.Time) {
 	}
 	l.wake = l.wake[:0]
 	for r, ok := l.core.NextRequest(); ok; r, ok = l.core.NextRequest() {
-		if len(l.links) >= l.cfg.MaxConns {
+		if int(l.loops.conns.Load()) >= l.cfg.MaxConns {
 			l.reject(now, r, &Rejection{CodeOverload, fmt.Sprintf("%d connections already", l.cfg.MaxConns)})
 			continue
 		}
@@ -242,6 +254,7 @@ func (l *ownListener) end(c *srt.Conn, link *ownLink, err error) {
 	}
 	link.end(c.Stats(), err)
 	delete(l.links, c.Owner())
+	l.loops.closed(link.conn.StreamID())
 	select {
 	case <-link.done:
 	default:

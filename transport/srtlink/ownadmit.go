@@ -14,6 +14,8 @@ import (
 func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.AddrPort, old *ownLink) {
 	if old != nil {
 		l.yield(ctx, old)
+	} else if other := l.loops.holder(r.StreamID, l.index); other != nil {
+		l.evict(ctx, other, r.StreamID)
 	}
 	run, err := l.admit(r, peer)
 	accepted := make(chan *ownLink, 1)
@@ -30,6 +32,7 @@ func (l *ownListener) decide(ctx context.Context, r *srt.Request, peer netip.Add
 		}
 		link := newOwnLink(l, c, now)
 		l.links[c] = link
+		l.loops.opened(now, r.StreamID, l.index)
 		accepted <- link
 	})
 	var link *ownLink

@@ -34,11 +34,19 @@ func newSources(conn *net.UDPConn) sources {
 
 // learn takes a datagram's control data, if it is a handshake: of SRT, or of an SRTLA link.
 func (s *sources) learn(from netip.AddrPort, b, oob []byte) {
-	if !s.on || len(b) < 2 || !(b[0] == 0x80 && b[1] == 0 || b[0] == 0x92) {
+	if len(s.worth(b, oob)) == 0 {
 		return
 	}
 	_, src := udp.Meta(nil, oob)
 	s.keep(from, src)
+}
+
+// worth is the control data of a datagram if it is to be learnt from.
+func (s *sources) worth(b, oob []byte) []byte {
+	if !s.on || len(b) < 2 || !(b[0] == 0x80 && b[1] == 0 || b[0] == 0x92) {
+		return nil
+	}
+	return oob
 }
 
 func (s *sources) keep(a netip.AddrPort, src []byte) {

@@ -100,6 +100,23 @@ func New(secret [32]byte) *Front {
 	return &Front{secret: secret, groups: map[[idLen]byte]*group{}, links: map[netip.AddrPort]*link{}, places: map[netip.AddrPort]*group{}}
 }
 
+// Begin sets the time that all else is counted from, which several Fronts on one port, with one secret, have in common.
+func (f *Front) Begin(now time.Time) { f.epoch = now }
+
+// Has reports whether an address is a link's.
+func (f *Front) Has(a netip.AddrPort) bool { return f.links[a] != nil }
+
+// LoopOf is which of so many Fronts on one port a datagram of SRTLA's own is for; false: whose link it comes over says it, or it does not matter.
+func LoopOf(b []byte, loops int) (loop int, ok bool) {
+	if len(b) < 2+idLen || binary.BigEndian.Uint16(b) != typeREG2 {
+		return 0, false
+	}
+	return int(binary.BigEndian.Uint32(b[2:]) % uint32(loops)), true
+}
+
+// Own reports whether a datagram is SRTLA's own.
+func Own(b []byte) bool { return len(b) > 0 && b[0]&0xF0 == 0x90 }
+
 // In takes a datagram from the socket, and borrows it. It is to go on to the Listener if pass is true, as from the address returned:
 // its own for plain SRT, the group's for a link's.
 func (f *Front) In(now time.Time, from netip.AddrPort, b []byte) (source netip.AddrPort, pass bool) {
@@ -115,7 +132,7 @@ func (f *Front) In(now time.Time, from netip.AddrPort, b []byte) (source netip.A
 		return from, true
 	}
 	l := f.links[from]
-	if b[0]&0xF0 == 0x90 {
+	if Own(b) {
 		f.own(t, from, l, b)
 		return from, false
 	}
