@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
@@ -76,7 +77,7 @@ func TestWebSocketIsFLV(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Body.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, strings.Replace(srv.URL, "http", "ws", 1)+"/live/cam.flv", nil) //nolint:bodyclose // none
 	if err != nil {

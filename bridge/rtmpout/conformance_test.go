@@ -424,9 +424,7 @@ func takeAll(c net.Conn, add func(*media.Frame)) error {
 
 // Every case into every peer, as the table in docs/conformance.md; FAIRLEAD_UPDATE=1 writes it anew.
 func TestConformance(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real programs: make test runs it")
-	}
+	need.RealTime(t)
 	peers := []peer{nginxPeer(t), ffmpegPeer(t), gortmplibPeer(t), fairleadPeer(t)}
 	results := make([][]string, len(conformances))
 	slots := make(chan struct{}, 16) // they mostly wait: gortmplib looks for tracks for 2 s

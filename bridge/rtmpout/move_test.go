@@ -47,6 +47,9 @@ func numbers(in []*media.Frame) (out []int) {
 	return out
 }
 
+// patient leaves nothing out, however slow the machine.
+var patient = hub.Lag{Thin: time.Hour, Skip: time.Hour, Fresh: time.Hour}
+
 // steady writes pictures in real time, a GOP of 5 each 50 ms, until stop is called, which returns how many.
 func steady(t *testing.T, p *hub.Publisher) (stop func() int) {
 	quit, done := make(chan struct{}), make(chan int)
@@ -102,7 +105,7 @@ func TestMovesBetweenTwoFrames(t *testing.T) {
 			a, b := newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, nil), newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, nil)
 			h := hub.New(hub.Config{})
 			defer h.Close()
-			o, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + a.addr + "/live/a")})
+			o, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + a.addr + "/live/a"), Lag: patient})
 			atA, atB := tap(t, a, "live/a"), tap(t, b, "live/a")
 			p, err := h.Publish("live/a", hub.PublisherInfo{})
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
@@ -72,7 +73,7 @@ func newCDN(t *testing.T, addr string, cfg rtmpserver.Config, wrap func(net.List
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cdn{hub: hub.New(hub.Config{}), addr: l.Addr().String()}
+	c := &cdn{hub: hub.New(hub.Config{QueueTime: time.Minute}), addr: l.Addr().String()}
 	if wrap != nil {
 		l = wrap(l)
 	}
@@ -107,7 +108,7 @@ func push(t *testing.T, cfg Config) (*Output, func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(need.Patience):
 			t.Error("Run does not end")
 		}
 	}
@@ -117,7 +118,7 @@ func push(t *testing.T, cfg Config) (*Output, func()) {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(need.Patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: it does not come", what)
 		}
@@ -154,7 +155,7 @@ func TestPushCarriesEveryFrameAndEndsCleanly(t *testing.T) {
 	}
 	var first time.Duration
 	for i := range 2 * n {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 		f, err := got.Read(ctx)
 		cancel()
 		if err != nil {

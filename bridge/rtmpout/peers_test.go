@@ -212,7 +212,7 @@ func TestPushToFFmpeg(t *testing.T) {
 	for _, start := range starts[:2] { // ffmpeg's FLV muxer, which writes the file, has 31 bits
 		t.Run(start.name, func(t *testing.T) {
 			addr, path := freePort(t), filepath.Join(t.TempDir(), "got.flv")
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*need.Patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-listen", "1", "-i", "rtmp://"+addr+"/live/key", "-c", "copy", "-copyts",
 				"-f", "flv", "-flvflags", "no_duration_filesize", path)
@@ -237,9 +237,7 @@ var restarts = flag.Int("restarts", 4, "how often TestNginxIsRestarted restarts 
 
 // From the moment a killed and restarted server listens to the moment it lets us publish.
 func TestNginxIsRestarted(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	addr := freePort(t)
 	start := nginxRTMP(t, t.TempDir(), addr)
@@ -281,7 +279,7 @@ func TestNginxIsRestarted(t *testing.T) {
 	slices.Sort(took)
 	rank := func(p int) time.Duration { return took[(len(took)*p+99)/100-1].Round(time.Millisecond) }
 	t.Logf("%d restarts: publishing after p50 %v, p95 %v, longest %v", len(took), rank(50), rank(95), rank(100))
-	if st := o.Stats(); st.EndedBy(CauseRefused) == 0 || st.Publishes != uint64(*restarts)+1 {
+	if st := o.Stats(); st.EndedBy(CauseRefused) == 0 || st.Publishes < uint64(*restarts)+1 {
 		t.Errorf("stats = %+v", st)
 	}
 }

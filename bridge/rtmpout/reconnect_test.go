@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
@@ -101,7 +102,7 @@ func TestServerAsksToReconnect(t *testing.T) {
 	a, b := newAsker(t), newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, nil)
 	h := hub.New(hub.Config{})
 	defer h.Close()
-	o, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + a.addr + "/live/a")})
+	o, stop := push(t, Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + a.addr + "/live/a"), Lag: patient})
 	p, err := h.Publish("live/a", hub.PublisherInfo{})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func TestServerAsksToReconnect(t *testing.T) {
 	bt := <-atB
 	select {
 	case <-a.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(need.Patience):
 		t.Fatal("the first connection does not end")
 	}
 	first, second := numbers(a.got), numbers(bt)

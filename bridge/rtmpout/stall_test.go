@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
@@ -155,9 +156,7 @@ func heap() uint64 {
 
 // A destination that stops reading, and accepts connections that it does not answer, for a while. Longer ones: -stall 30s.
 func TestStalledDestination(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	g := newGate()
 	good, bad := newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, nil), newCDN(t, "127.0.0.1:0", rtmpserver.Config{}, g.wrap)
@@ -183,7 +182,22 @@ func TestStalledDestination(t *testing.T) {
 	growth := int64(heap()) - int64(before)
 	reopen := time.Now()
 	g.reopen()
-	time.Sleep(2500 * time.Millisecond)
+	waitFor(t, "pictures after a gap", func() bool {
+		got := atBad()
+		for i := 1; i < len(got); i++ {
+			if got[i].at.After(reopen) && got[i].n != got[i-1].n+1 && got[i].key {
+				return true
+			}
+		}
+		return false
+	})
+	time.Sleep(500 * time.Millisecond)
+	within := 10 * time.Second // a loaded machine; with -stall it is the promise
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "stall" {
+			within = time.Second
+		}
+	})
 
 	var gap, source time.Duration // of what arrived, of what was written
 	healthy := atGood()
@@ -209,14 +223,14 @@ func TestStalledDestination(t *testing.T) {
 		case back.n == 0:
 			oldest = max(oldest, a.age)
 			stale++
-		case a.age > time.Second:
+		case a.age > within:
 			t.Errorf("picture %d is %v old after it is back", a.n, a.age)
 		}
 	}
 	st := stalled.Stats()
 	t.Logf("stalled %v: healthy longest gap %.1f ms (source %.1f ms); stalled one: %d pictures up to %.2f s old out of the kernels, then a key frame after %.2f s, %.2f s old; heap %+.1f MB; %d publishes, dropped %d (%d thinned), gaps %d",
 		*stallFor, 1000*gap.Seconds(), 1000*source.Seconds(), stale, oldest.Seconds(), back.at.Sub(reopen).Seconds(), back.age.Seconds(), float64(growth)/1e6, st.Publishes, st.Dropped, st.Thinned, st.Gaps)
-	if back.n == 0 || back.at.Sub(reopen) > 2100*time.Millisecond || back.age > time.Second {
+	if back.n == 0 || back.at.Sub(reopen) > 1100*time.Millisecond+within || back.age > within {
 		t.Errorf("back with %+v, %v after it reads again", back, back.at.Sub(reopen))
 	}
 	if growth > 10_000_000 {

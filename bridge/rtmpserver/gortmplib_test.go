@@ -13,6 +13,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
@@ -93,13 +94,13 @@ func sameUnit(a, b unit) bool {
 
 func initialize(t *testing.T, c *gortmplib.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 	defer cancel()
 	if err := c.Initialize(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	_ = c.NetConn().SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.NetConn().SetDeadline(time.Now().Add(need.Patience))
 }
 
 // gortmplib publishes to us: also over the first extended timestamp, where it writes zeros into type 3 chunks.
@@ -140,7 +141,7 @@ func TestGortmplibPublishes(t *testing.T) {
 				}
 				var offset time.Duration
 				for i, w := range want {
-					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
 					f, err := sub.Read(ctx)
 					cancel()
 					if err != nil {

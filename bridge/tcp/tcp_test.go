@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 func pair(t *testing.T) (a, b net.Conn) {
@@ -48,7 +50,7 @@ func TestLiveBoundsWhatTheKernelHides(t *testing.T) {
 		}
 	}
 	Reset(a)
-	_ = b.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = b.SetReadDeadline(time.Now().Add(need.Patience))
 	if _, err := io.Copy(io.Discard, b); err == nil {
 		t.Error("the peer saw a clean end, want a reset")
 	}

@@ -74,12 +74,10 @@ func finish(t *testing.T, p *process, limit time.Duration) {
 }
 
 func TestEveryREADMECommandWorks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	ffmpeg := need.Program(t, "ffmpeg")
 	input := filepath.Join(t.TempDir(), "input.mp4")
-	if out, err := exec.Command(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30:d=20", "-f", "lavfi", "-i", "sine=d=20",
+	if out, err := exec.Command(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30:d=60", "-f", "lavfi", "-i", "sine=d=60",
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-c:a", "aac", input).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -99,7 +97,7 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 	for _, line := range commands {
 		switch {
 		case line == "make demo":
-			finish(t, shell(t, line, "ARGS=--duration 3s --http 127.0.0.1:0", "GOFLAGS=-buildvcs=false"), 5*time.Minute)
+			finish(t, shell(t, line, "ARGS=--duration 3s --http 127.0.0.1:0", "GOFLAGS=-buildvcs=false"), 10*time.Minute)
 		case line == "make test":
 			b, err := os.ReadFile("../../.ci/run")
 			if err != nil || !strings.Contains(string(b), "\nGOFLAGS=\"${GOFLAGS:-} -v\" make test") {
@@ -123,7 +121,7 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 			}
 			waitFLV(t, web, "live/cam")
 		case strings.HasPrefix(line, "./bin/fairlead bench"):
-			finish(t, shell(t, line), 2*time.Minute)
+			finish(t, shell(t, line), 5*time.Minute)
 		case strings.HasPrefix(line, "ffplay "):
 			need.Program(t, "ffplay")
 			player := shell(t, local(line), "SDL_VIDEODRIVER=dummy", "SDL_AUDIODRIVER=dummy")
@@ -139,7 +137,7 @@ func TestEveryREADMECommandWorks(t *testing.T) {
 func waitFLV(t *testing.T, web, name string) {
 	t.Helper()
 	var last []byte
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * need.Patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		var d net.Dialer
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		c, err := d.DialContext(ctx, "tcp", web)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // lockedBuffer is written by the command and read by the test.
@@ -52,7 +54,7 @@ func TestHangupReloads(t *testing.T) {
 	go func() { done <- dispatch(ctx, env{[]string{"relay", "--config", file}, nil, &stdout, &stderr}) }()
 	wait := func(b *lockedBuffer, text string) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(b.String(), text); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(need.Patience); !strings.Contains(b.String(), text); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("never said %q: %s", text, b.String())
 			}

@@ -17,9 +17,7 @@ import (
 // A relay that is killed (-9) and started again: fairlead push, and an encoder in a loop, are back without anybody's help, and the destinations
 // have pictures again. docs/relay.md has the figure; here it must be within what a player's buffer may hold.
 func TestKilledRelayIsBack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real time: make test runs it")
-	}
+	need.RealTime(t)
 	t.Parallel()
 	ffmpeg := need.Program(t, "ffmpeg")
 	h := hub.New(hub.Config{})
@@ -43,7 +41,7 @@ func TestKilledRelayIsBack(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "clip.ts")
-	if out, err := exec.Command(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-f", "lavfi", "-i", "sine=f=440:r=48000", "-t", "40",
+	if out, err := exec.Command(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-f", "lavfi", "-i", "sine=f=440:r=48000", "-t", "90",
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-c:a", "aac", file).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v\n%s", err, out)
 	}
@@ -79,7 +77,7 @@ func TestKilledRelayIsBack(t *testing.T) {
 	})
 	both := func(what string) {
 		t.Helper()
-		for end := time.Now().Add(15 * time.Second); frames("live/a") < 60 || frames("live/b") < 60; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(need.Patience); frames("live/a") < 60 || frames("live/b") < 60; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: %d and %d frames", what, frames("live/a"), frames("live/b"))
 			}
@@ -93,7 +91,7 @@ func TestKilledRelayIsBack(t *testing.T) {
 	began := time.Now()
 	relay()
 	var a, b time.Duration
-	for (a == 0 || b == 0) && time.Since(began) < 15*time.Second {
+	for (a == 0 || b == 0) && time.Since(began) < need.Patience {
 		if n := frames("live/a"); a == 0 && n > wasA {
 			a = time.Since(began)
 		}

@@ -59,7 +59,7 @@ func talk(addr, streamID string, id uint32) (*talker, error) {
 func talkOver(conn net.Conn, streamID string, id uint32) (*talker, error) {
 	k := &talker{conn: conn, id: id, began: time.Now(), b: make([]byte, srt.HeaderLen+1316)}
 	var cookie uint32
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(need.Patience); time.Now().Before(end); {
 		if _, err := conn.Write(k.hello(cookie, streamID)); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // Statistics name each link of a caller that uses several.
@@ -35,7 +37,7 @@ func TestLinksOfSRTLA(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := make([]byte, 2048)
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(need.Patience))
 		n, err := conn.Read(in)
 		if err != nil || n < 2 || in[0] != 0x92 || in[1] != want {
 			t.Fatalf("%x, %v", in[:n], err)
@@ -48,7 +50,7 @@ func TestLinksOfSRTLA(t *testing.T) {
 		t.Fatal(err)
 	}
 	go k.answer()
-	for range 400 {
+	for range 4000 {
 		k.send()
 		time.Sleep(2 * time.Millisecond)
 		select {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // streams runs a listener of ours that lets everybody in who does not hold the stream already, and says who came and went.
@@ -74,7 +76,7 @@ func streams(t *testing.T, host string, maxConns int) (addr string, events chan 
 
 func expect(t *testing.T, events chan string, want string) {
 	t.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(need.Patience)
 	for {
 		select {
 		case got := <-events:
@@ -214,7 +216,7 @@ func TestDeliver(t *testing.T) {
 				if b != byte(want) {
 					t.Errorf("%s: %q, want %q", listener, b, want)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(need.Patience):
 				t.Fatalf("%s: %q did not come", listener, want)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 func TestStreamIDForms(t *testing.T) {
@@ -126,7 +128,7 @@ func TestCallerReachesListener(t *testing.T) {
 			}
 		}
 		want := bytes.Repeat(msg, 5)
-		for end := time.Now().Add(5 * time.Second); !bytes.Equal(got(), want); {
+		for end := time.Now().Add(need.Patience); !bytes.Equal(got(), want); {
 			if time.Now().After(end) {
 				t.Fatalf("%s, passphrase %q: %d bytes came through, want %d", with.listener, pass, len(got()), len(want))
 			}
@@ -150,7 +152,7 @@ func TestRejectionCodes(t *testing.T) {
 	} {
 		for _, listener := range both {
 			addr, _ := serve(t, listener, c.listener)
-			conn, err := Dial(addr, DialConfig{StreamID: c.id, Passphrase: c.caller, Timeout: time.Second})
+			conn, err := Dial(addr, DialConfig{StreamID: c.id, Passphrase: c.caller, Timeout: need.Patience})
 			if err == nil {
 				_ = conn.Close()
 				t.Errorf("%s: %+v was accepted", listener, c)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // Datagrams arrive one by one as they were written, whatever their lengths, over sockets of both families, with segmented
@@ -51,7 +53,7 @@ func TestBurstSendsEveryDatagramAsItIs(t *testing.T) {
 					if failed, err := w.Flush(to); failed != 0 || err != nil {
 						t.Fatalf("Flush = %d, %v", failed, err)
 					}
-					_ = rx.SetReadDeadline(time.Now().Add(5 * time.Second))
+					_ = rx.SetReadDeadline(time.Now().Add(need.Patience))
 					b := make([]byte, 2000)
 					for i := range want {
 						n, err := rx.Read(b)

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // ports are both kinds of Port on this system.
@@ -71,7 +73,7 @@ func TestPortReadsWritesAndWakes(t *testing.T) {
 			p.Flush()
 			b := make([]byte, 10)
 			for i := range sent {
-				_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
+				_ = peer.SetReadDeadline(time.Now().Add(need.Patience))
 				if n, err := peer.Read(b); err != nil || n != 1 || b[0] != byte(i) {
 					t.Fatalf("%s %s: datagram %d: %x, %v", network, name, i, b[:n], err)
 				}
