@@ -188,8 +188,8 @@ func destinations(r *relay.Relay) map[string]string {
 	srt, rtmp, _ := r.Addrs()
 	return map[string]string{
 		// More than a loaded machine stands still now and then.
-		"fairlead": strings.Replace(r.QUICURL("live/cam"), "latency=300ms", "latency=3s", 1),
-		"srt":      fmt.Sprintf("srt://%s?streamid=publish:live/cam&latency=3s", srt),
+		"fairlead": strings.Replace(r.QUICURL("live/cam"), "latency=300ms", "latency=2s", 1),
+		"srt":      fmt.Sprintf("srt://%s?streamid=publish:live/cam&latency=2s", srt),
 		"rtmp":     fmt.Sprintf("rtmp://%s/live/cam", rtmp),
 	}
 }
