@@ -13,10 +13,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // ErrClip is wrapped where a clip cannot be used.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/emu"
 	"github.com/fairlead-live/fairlead/bench/report"
-	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bench/watch"
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // step of a timeline.

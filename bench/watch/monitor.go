@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"time"
 
-	"github.com/fairlead-live/fairlead/bridge/stutter"
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // Monitor scores a stream whose source is not known: the first video track and the first audio track by themselves.
