@@ -62,36 +62,36 @@ const (
 
 var showZero = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// virtualShow is the chain. The encoder's clock is at source when the relay's is at wall.
+// virtualShow is the chain; wall is the clock of the relay.
 type virtualShow struct {
-	ppm          float64
-	from         time.Duration
-	source, wall time.Duration
-	v, a         *media.Config
-	n            [2]int // pictures and units sent
-	mux          *mpegts.Muxer
-	caller       *srt.Caller
-	listener     *srt.Listener
-	conn         *srt.Conn
-	in           *ingest.TS
-	clock        atomic.Int64
-	hub          *hub.Hub
-	pub          *hub.Publisher
-	sub          *hub.Subscriber
-	client       *rtmp.Client
-	server       *rtmp.Server
-	writer       *rtmp.FrameWriter
-	unwrap       rtmp.Unwrapper
-	parser       flv.Parser
-	lead         time.Duration
-	got          [2]int // frames at the far end
-	first        [2]int // number of the first of each kind
-	at           [2]time.Duration
-	worst        time.Duration
-	ts, wire     []byte
-	back         [][]byte // on the way to the caller
-	backAt       time.Duration
-	list         [][]byte
+	ppm      float64
+	from     time.Duration
+	wall     time.Duration
+	v, a     *media.Config
+	n        [2]int // pictures and units sent
+	mux      *mpegts.Muxer
+	caller   *srt.Caller
+	listener *srt.Listener
+	conn     *srt.Conn
+	in       *ingest.TS
+	clock    atomic.Int64
+	hub      *hub.Hub
+	pub      *hub.Publisher
+	sub      *hub.Subscriber
+	client   *rtmp.Client
+	server   *rtmp.Server
+	writer   *rtmp.FrameWriter
+	unwrap   rtmp.Unwrapper
+	parser   flv.Parser
+	lead     time.Duration
+	got      [2]int // frames at the far end
+	first    [2]int // number of the first of each kind
+	at       [2]time.Duration
+	worst    time.Duration
+	ts, wire []byte
+	back     [][]byte // on the way to the caller
+	backAt   time.Duration
+	list     [][]byte
 }
 
 func newVirtualShow(t *testing.T, ppm float64, from, lead time.Duration) *virtualShow {
