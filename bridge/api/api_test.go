@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/fairlead-live/fairlead/bridge/advice"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
@@ -40,6 +41,10 @@ func (f *fixed) Streams() []hub.StreamStats {
 
 func (f *fixed) Outputs() []OutputStats {
 	return []OutputStats{{ID: "a1b2", Stream: "live/cam", Stats: rtmpout.Stats{Destination: "rtmp://cdn.example/app", Frames: 10, Ended: [len(rtmpout.Stats{}.Ended)]uint64{1}}}}
+}
+
+func (f *fixed) Advice(string) []advice.Sentence {
+	return []advice.Sentence{{Rule: "gop_long", Text: "too long", Evidence: "8 s"}}
 }
 
 func (f *fixed) Target(string) int64 { return 3_400_000 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/advice"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
@@ -15,6 +16,8 @@ var ErrNotFound = errors.New("api: not found")
 type Link struct {
 	RTT           time.Duration
 	Latency       time.Duration // agreed
+	Asked         time.Duration // by the publisher, over SRT through the relay's own listener
+	KnowsAsked    bool
 	Received      uint64
 	ReceivedBytes uint64
 	Lost          uint64        // found missing at first
@@ -35,6 +38,7 @@ type Source interface {
 	Outputs() []OutputStats
 	Link(stream string) (Link, bool) // false: RTMP, or nobody publishes
 	Target(stream string) int64      // bits/s the way has room for; 0: not known
+	Advice(stream string) []advice.Sentence
 	Kick(stream string) error
 
 	Addresses() []Address

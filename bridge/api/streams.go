@@ -34,6 +34,15 @@ type Stream struct {
 	Outputs    int        `json:"outputs"`
 	TargetBPS  int64      `json:"target_bps,omitempty"` // what the way here has room for, as the encoder is told
 	Stutter    *Stutter   `json:"stutter,omitempty"`    // absent until there was a picture
+	Advice     []Advice   `json:"advice,omitempty"`     // what is wrong, and what to do
+}
+
+// Advice is a sentence for the operator.
+type Advice struct {
+	Rule     string `json:"rule"` // for programs; docs/advice.md
+	Text     string `json:"text"`
+	Evidence string `json:"evidence"`
+	About    string `json:"about,omitempty"` // a destination
 }
 
 // Publisher is who publishes.
@@ -124,6 +133,9 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 		} else {
 			v.Players++
 		}
+	}
+	for _, a := range s.cfg.Source.Advice(st.Name) {
+		v.Advice = append(v.Advice, Advice(a))
 	}
 	if p := st.Publisher; p != nil {
 		v.State = "live"

@@ -3,6 +3,7 @@ package hub
 import (
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/advice"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
@@ -42,6 +43,7 @@ type StreamStats struct {
 	Time        time.Duration // newest DTS
 	Subscribers []SubscriberStats
 	Stutter     stutter.Report
+	Shape       advice.Shape
 }
 
 // PublisherStats is a snapshot of a publisher.
@@ -65,7 +67,7 @@ func (s *stream) stats() StreamStats {
 	defer s.mu.Unlock()
 	out := StreamStats{
 		Name: s.name, Counts: s.counts, Jumps: s.time.jumps, Clamped: s.time.clamped,
-		GOPFrames: len(s.gop), GOPBytes: s.gopBytes, Time: s.time.last, Stutter: s.live.Report(),
+		GOPFrames: len(s.gop), GOPBytes: s.gopBytes, Time: s.time.last, Stutter: s.live.Report(), Shape: s.shape.Shape(),
 	}
 	if p := s.publisher; p != nil {
 		out.Publisher = &PublisherStats{p.info, p.since}

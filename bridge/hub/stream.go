@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bridge/advice"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
@@ -48,6 +49,7 @@ type stream struct {
 	counts    StreamCounts
 
 	live       *stutter.Live // what a viewer gets who reads at once
+	shape      advice.Meter  // what the publisher's frames look like
 	succession succession
 	successors int // subscribers whose Succeed is still to come
 }
@@ -82,6 +84,7 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	p := &Publisher{stream: s, info: info, before: before, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
 	s.counts.Publishes++
+	s.shape = advice.Meter{}
 	s.time.begin()
 	return p, nil
 }
@@ -173,6 +176,7 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 	}
 	s.heard = now
 	s.resume()
+	s.shape.Observe(f, f.DTS, f.PTS)
 	s.time.stamp(f)
 	s.tracks[f.Track] = f.Config
 	s.remember(f)

@@ -14,10 +14,15 @@ const judgeEvery = 100 * time.Millisecond
 func (r *Relay) judge(ctx context.Context) error {
 	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
+	var advised time.Time
 	for {
 		select {
-		case <-tick.C:
+		case now := <-tick.C:
 			r.hub.Judge(r.facts)
+			if now.Sub(advised) >= adviseEachS {
+				advised = now
+				r.adviser.look(now, r)
+			}
 		case <-ctx.Done():
 			return nil
 		}

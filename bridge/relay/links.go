@@ -56,7 +56,7 @@ func (r *Relay) Target(stream string) int64 {
 
 func srtLink(st srtlink.Stats) api.Link {
 	return api.Link{
-		RTT: st.RTT, Latency: st.Latency, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
+		RTT: st.RTT, Latency: st.Latency, Asked: st.Asked, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
 		Repaired: st.Rebuilt, Dropped: st.Dropped, Belated: st.Belated,
 		Missing: st.Lost, Overrun: st.Overrun, Silent: st.Silent,
 	}

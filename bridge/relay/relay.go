@@ -58,6 +58,7 @@ type Relay struct {
 	api     net.Listener
 	control *api.Server // nil: off
 	links   links
+	adviser adviser
 	outputs outputs
 	ready   atomic.Bool
 }

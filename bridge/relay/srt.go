@@ -56,6 +56,7 @@ func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, p
 	defer r.links.add(name, func() api.Link {
 		l := srtLink(conn.Stats())
 		l.Queue = time.Duration(queue.Load())
+		l.KnowsAsked = conn.Own()
 		return l
 	})()
 	var wg sync.WaitGroup

@@ -170,6 +170,7 @@ func (l *Listener) conclude(now time.Duration, from netip.AddrPort, p *Header, h
 		} else if r.rival = l.rival(r.StreamID); r.rival != nil {
 			r.until = now + yieldWithin
 		}
+		c.wanted = time.Duration(h.sendDelay) * time.Millisecond
 		c.latency = max(l.cfg.Latency.Truncate(time.Millisecond), time.Duration(h.sendDelay)*time.Millisecond)
 		c.clock.base = now - time.Duration(p.Timestamp)*time.Microsecond
 	}

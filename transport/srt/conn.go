@@ -39,6 +39,7 @@ type Conn struct {
 	response []byte // to the conclusion, in case it is repeated
 	crypt    *decryptor
 	began    time.Duration
+	wanted   time.Duration
 	origin   int64 // the number of its first packet
 	reach    int64 // the number after the highest one that came over it
 	weight   uint16
@@ -124,6 +125,7 @@ func (c *Conn) Stats() Stats {
 			fast = m
 		}
 	}
+	s.Wanted = c.wanted
 	s.Latency, s.RTT, s.RTTVar, s.Hold, s.Drift, s.Buffered = c.latency, fast.rtt.smoothed, fast.rtt.variance, fast.holdNow(), c.clock.drift, c.buffered
 	return s
 }

@@ -51,6 +51,7 @@ func (s *Stats) add(o *Stats) {
 // Stats explains a connection. Data packets: Received + Rebuilt = Delivered + Buffered + the sum of Drops.
 type Stats struct {
 	Latency time.Duration // negotiated
+	Wanted  time.Duration // what the peer wanted the receiver to have, in its ms
 	RTT     time.Duration
 	RTTVar  time.Duration
 	Hold    time.Duration // reorder hold now

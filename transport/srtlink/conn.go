@@ -73,6 +73,7 @@ func (c *Conn) Peer() netip.AddrPort { return c.link.peer() }
 // Stats is a snapshot of a connection: what was received = what was delivered + belated + undecryptable.
 type Stats struct {
 	Latency       time.Duration // negotiated: the larger of ours and the peer's
+	Asked         time.Duration // what the peer of our listener asked for
 	RTT           time.Duration
 	Received      uint64 // packets, with retransmissions
 	Retransmitted uint64 // of these
@@ -114,6 +115,12 @@ type LinkStats struct {
 
 // Stats reads the counters. Those of a listener or a caller of ours are up to statsEvery old.
 func (c *Conn) Stats() Stats { return c.link.stats() }
+
+// Own says that it is a connection of our listener, which knows more than gosrt's: Asked, Silent.
+func (c *Conn) Own() bool {
+	_, ok := c.link.(*ownLink)
+	return ok
+}
 
 // gosrtLink is a connection of gosrt.
 type gosrtLink struct{ srt.Conn }

@@ -237,7 +237,7 @@ func (k *ownLink) stats() Stats {
 
 func statsOf(s srt.Stats, overrun uint64) Stats {
 	return Stats{
-		Latency: s.Latency, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun, Rebuilt: s.Rebuilt,
+		Latency: s.Latency, Asked: s.Wanted, RTT: s.RTT, Received: s.Received, Retransmitted: s.Resent, Lost: s.Missing, Dropped: s.Skipped + overrun, Rebuilt: s.Rebuilt,
 		Overrun: overrun,
 		Belated: s.Drops[srt.DropBelated], Undecrypted: s.Drops[srt.DropUndecrypted], ReceivedBytes: s.ReceivedBytes,
 	}
