@@ -26,7 +26,11 @@ type Controller struct {
 	arrivedSent time.Duration // when the newest arrival was sent
 	blind       time.Duration // packets sent before say nothing about queue and loss: an outage
 	blindLoss   time.Duration // nor about loss: a gap
-	gapEnd      time.Duration // by the receiver's clock: when the link went on after it stood still
+	gapFrom     time.Duration // by the receiver's clock: when the link stood still
+	gapEnd      time.Duration // when it went on, if it did: after gapLook it shows
+	gapEndHere  time.Duration // the same, by ours
+	gapAfter    int           // packets that have come since then
+	gapOpen     bool          // it is not known yet
 	jitter      time.Duration // mean change of the queue from report to report
 	lastLeast   time.Duration
 	recent      [8]time.Duration // the least queue of each of the last reports
@@ -62,6 +66,7 @@ type Controller struct {
 	startAt   time.Duration
 	restart   bool // startup after an outage, up to before
 	rival     rival
+	climb     climb
 }
 
 // New makes a controller; a Config that does not validate is cut to what does.

@@ -18,6 +18,7 @@ func (c *Controller) enterOutage(now time.Duration) {
 	c.before = c.rate
 	c.reason = Outage
 	c.loss.test.on = false
+	c.climb.on = false
 	c.rival.end()
 	c.base.held = false
 }
@@ -109,11 +110,32 @@ func (c *Controller) gap(p *Packet) {
 	dropped := paused > meterGrain && c.out.rate(p.Sent-meterGrain, paused-2*meterGrain) > 0 // others before it did not come
 	if length < max(gapLeast, 4*c.spacing) {
 		c.spacing += (length - c.spacing) / 16
+		if c.gapOpen {
+			c.gapAfter++
+		}
 		return
 	}
+	if c.gapOpen && c.gapAfter < gapBurst { // a packet or two and nothing again: it does not stand still, it is slow
+		c.closeGap()
+		return
+	}
+	c.gapFrom = c.in.newest()
 	c.in.restart()
-	if held || dropped {
-		c.gapEnd, c.blindLoss = p.Arrival, p.Sent
+	if c.gapOpen = held || dropped; c.gapOpen {
+		c.gapEnd, c.blindLoss, c.gapAfter = p.Arrival, p.Sent, 0
+	}
+}
+
+// gapBurst is how many packets come within gapLook of a gap's end where the link has come back: half a megabit. Ours.
+const gapBurst = 3
+
+// closeGap judges what looked like a gap: unless packets follow upon each other behind it the link is slow, and the time it took belongs
+// to what it carries.
+func (c *Controller) closeGap() {
+	c.gapOpen = false
+	if c.gapAfter < gapBurst {
+		c.in.since = min(c.in.since, c.gapFrom)
+		c.gapEnd = 0
 	}
 }
 
@@ -148,6 +170,11 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 	} else {
 		c.queue += (least - c.queue) / 2
 	}
+	if c.gapOpen && c.in.newest()-c.gapEnd >= gapLook {
+		c.closeGap()
+		c.loss.restart(now) // what seemed lost meanwhile waited, or is the gap's
+		c.loss.latest = 0
+	}
 	c.capacity = c.in.rate(c.in.newest(), lookBack)
 	c.usually += (c.capacity - c.usually) * min(1, dt.Seconds()/longTime)
 	c.heard = c.raw.rate(c.raw.newest(), lookBack)
@@ -161,7 +188,9 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 	if blind {
 		return
 	}
+	c.watch(now, dt)
 	if c.gapEnd > 0 && c.in.newest()-c.gapEnd < gapLook {
+		c.gapEndHere = now
 		return
 	}
 	c.control(now, dt)

@@ -8,6 +8,9 @@ func (c *Controller) control(now, dt time.Duration) {
 	c.marks(now)
 	c.drain(now)
 	switch verdict := c.loss.epoch(now, c.srtt); {
+	case c.climb.on:
+		c.climbing(now, dt)
+		return
 	case c.reason == Startup:
 		c.startup(now, dt)
 		return
@@ -25,13 +28,17 @@ func (c *Controller) control(now, dt time.Duration) {
 		c.again++          // a test is due now and then all the same
 		c.overflow(now, 0) // loss came back where it was ours before
 		return
-	case verdict == suspects && now >= c.lossCut+time.Second+4*c.srtt && (now-c.calm >= time.Second || c.loss.latest > 0.25):
+	case verdict == suspects && (c.capacity > climbBelow*c.climb.peak || c.loss.latest > 0.25) && now >= c.lossCut+time.Second+4*c.srtt && (now-c.calm >= time.Second || c.loss.latest > 0.25):
 		// Else the rate has just been cut, for a loss or for a queue: the cut is under way.
 		c.cut(now)
 		return
 	}
 	if c.rival.suspects(c, now) {
 		c.enterCompete(now)
+		return
+	}
+	if c.mayClimb(now) {
+		c.beginClimb(now)
 		return
 	}
 	c.track(now, dt)

@@ -76,6 +76,9 @@ func (c *Controller) Target() Bitrate {
 	case Probe:
 		return Bitrate(c.rate)
 	}
+	if c.climb.on {
+		return Bitrate(c.proven())
+	}
 	return Bitrate(c.rate * share)
 }
 
