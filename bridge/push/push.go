@@ -238,6 +238,7 @@ type Status struct {
 
 	FramesSent uint64
 	Unsent     uint64 // frames dropped here: no connection, or the path carries less than the input makes
+	Skipped    uint64 // pictures of a shaped input that were too late to be sent to anybody; the same for every output
 	SendBytes  uint64 // on the wire without IP and UDP headers, as far as the protocol tells
 
 	// Of fairlead:// only; of the path, as of the relay's last statistics.
@@ -267,6 +268,9 @@ func (p *Push) Status() []Status {
 	out := make([]Status, len(p.outputs))
 	for i, o := range p.outputs {
 		out[i] = o.status()
+		if l, ok := p.input.(*listening); ok && l.shape != nil {
+			out[i].Skipped = l.shape.skipped()
+		}
 	}
 	return out
 }

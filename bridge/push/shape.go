@@ -71,6 +71,13 @@ func (h *shaping) retarget(rate congestion.Bitrate) {
 	h.s.retarget(rate)
 }
 
+// skipped is how many pictures were dropped because the encoder made more than the path carries for too long.
+func (h *shaping) skipped() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.s.skipped
+}
+
 func (h *shaping) take(n int) (int, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -214,3 +214,17 @@ func TestShapedConn(t *testing.T) {
 		t.Errorf("%d bytes read in %v of 800 kbit/s, want at most %d", got, time.Since(began), most)
 	}
 }
+
+// What the shaper drops shows in the status of every output.
+func TestStatusTellsSkippedPictures(t *testing.T) {
+	p, err := New(Config{Input: "rtmp://127.0.0.1:0/live/obs", URLs: []string{"rtmp://127.0.0.1:1/live/a", "rtmp://127.0.0.1:1/live/b"}, Encoder: Encoder{Shape: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.input.(*listening).shape.s.skipped = 7
+	for i, s := range p.Status() {
+		if s.Skipped != 7 {
+			t.Errorf("output %d: %d skipped pictures, want 7", i, s.Skipped)
+		}
+	}
+}

@@ -184,6 +184,9 @@ func describe(s, before push.Status, d time.Duration) string {
 	if s.Detour != "" {
 		line += "  because " + s.Detour
 	}
+	if s.Skipped > 0 {
+		line += fmt.Sprintf("  skipped of the input %d", s.Skipped)
+	}
 	if s.Unsent > 0 {
 		line += fmt.Sprintf("  dropped here %d", s.Unsent)
 	}
@@ -197,7 +200,7 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 		for i, s := range now {
 			line := map[string]any{
 				"time": time.Now().UTC().Format(time.RFC3339Nano), "to": s.To, "state": s.State, "send_bps": int64(bitsPerSecond(s.SendBytes, before[i].SendBytes, d)),
-				"send_bytes": s.SendBytes, "frames_sent": s.FramesSent, "unsent": s.Unsent, "reconnects": s.Reconnects,
+				"send_bytes": s.SendBytes, "frames_sent": s.FramesSent, "unsent": s.Unsent, "skipped": s.Skipped, "reconnects": s.Reconnects,
 				"rtt_ms": float64(s.RTT.Microseconds()) / 1000,
 			}
 			if s.Detour != "" {
