@@ -27,7 +27,7 @@ demo: build ## a clip through a lossy link as SRT and as fairlead, side by side:
 	./bin/fairlead demo $(ARGS)
 
 test: ## every test; a missing program is a SKIP that says why
-	$(GO) test -count=1 -parallel 8 ./...
+	$(GO) test -count=1 -parallel 8 -timeout 30m ./...
 
 check: fmt vet fix lint arch race tidy ## what every commit passes
 
@@ -46,8 +46,8 @@ lint:
 arch:
 	$(GO) test -count=1 ./cmd/archtest
 
-race: ## the short tests with the race detector
-	$(GO) test -race -short ./...
+race: ## the short tests with the race detector: no real programs, nothing that a compiler beside it could disturb
+	$(GO) test -race -short -timeout 30m ./...
 
 tidy:
 	$(GO) mod tidy -diff
