@@ -117,7 +117,7 @@ func TestCallerReachesListener(t *testing.T) {
 	for _, with := range []struct{ listener, pass string }{{Own, ""}, {Own, "sixteen letters!"}, {GoSRT, ""}, {GoSRT, "sixteen letters!"}} {
 		pass := with.pass
 		addr, got := serve(t, with.listener, pass)
-		c, err := Dial(addr, DialConfig{StreamID: "publish:live/good", Passphrase: pass, Latency: 40 * time.Millisecond})
+		c, err := Dial(addr, DialConfig{StreamID: "publish:live/good", Passphrase: pass, Latency: 500 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
