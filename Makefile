@@ -3,9 +3,10 @@ GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 SOAK ?= 30m
+VERSION ?= $(shell git describe --tags --always 2>/dev/null | sed 's/^v//; s/^[^0-9]/0~&/')
 ARGS ?=
 
-.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz soak size curves
+.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz soak deb release size curves
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -62,6 +63,12 @@ fuzz: ## every fuzz target for FUZZTIME
 soak: ## a relay under load for SOAK, then 30 hours of frames in virtual time: nothing may grow
 	$(GO) test -count=1 -v -timeout 0 -run 'TestSoak$$' ./cmd/fairlead -soak $(SOAK)
 	$(GO) test -count=1 -v -run 'TestHoursOfFrames$$' ./bridge/hub -hours 30
+
+deb: build ## out/release/fairlead_VERSION_ARCH.deb of this machine's binary
+	cmd/fairlead/package/deb.sh bin/fairlead "$(VERSION)" "$$(dpkg --print-architecture)" out/release
+
+release: page ## out/release: binaries for every system, Debian packages, bill of materials, checksums
+	cmd/fairlead/package/release.sh "$(VERSION)"
 
 size: ## bytes of a program that uses only transport/uplink, stripped, arm64
 	@mkdir -p out/size

@@ -106,6 +106,22 @@ func (s *Set) Usage(w io.Writer) {
 	})
 }
 
+// Word is one setting, for who writes about it.
+type Word struct {
+	Name, Unit, Usage, Default string
+	Switch                     bool // it takes no value
+}
+
+// Words returns the settings, by name.
+func (s *Set) Words() (all []Word) {
+	s.flags.VisitAll(func(f *flag.Flag) {
+		unit, usage := flag.UnquoteUsage(f)
+		b, ok := f.Value.(interface{ IsBoolFlag() bool })
+		all = append(all, Word{f.Name, unit, usage, f.DefValue, ok && b.IsBoolFlag()})
+	})
+	return all
+}
+
 // Parse reads args, then env (os.Environ's shape) and the file for what args leave unset; it returns the arguments that
 // are not flags. flag.ErrHelp means that help was asked for; other errors wrap ErrUsage.
 func (s *Set) Parse(args, env []string) ([]string, error) {

@@ -66,6 +66,7 @@ type Relay struct {
 	Hold          time.Duration
 	Slate         string // FLV file shown while a publisher is gone; empty: its last key frame
 	Log           string // debug, info, warn, error
+	LogFormat     string // text or json; empty: text
 }
 
 // Bind adds the relay's settings to a set.
@@ -101,6 +102,7 @@ func (r *Relay) Bind(s *Set) {
 	s.Duration(&r.Hold, "hold", 20*time.Second, "keep players and destinations this long when the publisher is gone")
 	s.String(&r.Slate, "slate", "", "FLV `FILE` shown meanwhile to streams of its codec; without it the last key frame")
 	s.String(&r.Log, "log", "info", "log `LEVEL`: debug, info, warn or error")
+	s.String(&r.LogFormat, "log-format", "text", "`FORM` of the log: text or json, an object a line")
 }
 
 // Destination is one parsed --push.
@@ -169,6 +171,9 @@ func (r *Relay) Validate() error {
 	}
 	if r.Hold < 0 || r.Hold > 5*time.Minute {
 		return fmt.Errorf("%w: hold: %v is outside 0s to 5m", ErrUsage, r.Hold)
+	}
+	if r.LogFormat != "" && r.LogFormat != "text" && r.LogFormat != "json" {
+		return fmt.Errorf("%w: log-format: %q is neither text nor json", ErrUsage, r.LogFormat)
 	}
 	switch r.Log {
 	case "debug", "info", "warn", "error":

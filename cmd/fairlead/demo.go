@@ -37,7 +37,7 @@ func runDemo(ctx context.Context, e env) error {
 		ctx, cancel = context.WithTimeout(ctx, duration)
 		defer cancel()
 	}
-	cfg.Logger = newLogger(e.stderr, level)
+	cfg.Logger = newLogger(e.stderr, level, "text")
 	d, err := demo.Open(cfg)
 	if err != nil && cfg.HTTP == demoHTTP {
 		cfg.HTTP = "127.0.0.1:0"

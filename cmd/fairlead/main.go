@@ -4,6 +4,7 @@
 //	fairlead push      sends a file or an encoder's stream to relays and servers
 //	fairlead demo      the same clip through a lossy link twice, as SRT and as fairlead, in one process
 //	fairlead bench     bad links on demand, and stutter measured as a viewer sees it
+//	fairlead completion, man   for the shell and for man(1)
 //	fairlead version   what this binary was built from
 package main
 
@@ -40,6 +41,9 @@ type env struct {
 	environ []string
 	stdout  io.Writer
 	stderr  io.Writer
+
+	// describe, when set, gets a sub-command's settings and its synopsis; the command then does nothing.
+	describe func(s *config.Set, synopsis string)
 }
 
 // command is one sub-command.
@@ -49,17 +53,22 @@ type command struct {
 	run   func(ctx context.Context, e env) error
 }
 
-var commands = []command{
-	{"relay", "take publishers over SRT, QUIC and RTMP, serve players, push to CDN tiers", runRelay},
-	{"push", "send a file or an encoder's stream to relays (over QUIC) and servers", runPush},
-	{"demo", "the same clip twice through a lossy link, as SRT and as fairlead, side by side", runDemo},
-	{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
-	{"version", "what this binary was built from", runVersion},
+// commands are all of them, in the order of the help.
+func commands() []command {
+	return []command{
+		{"relay", "take publishers over SRT, QUIC and RTMP, serve players, push to CDN tiers", runRelay},
+		{"push", "send a file or an encoder's stream to relays (over QUIC) and servers", runPush},
+		{"demo", "the same clip twice through a lossy link, as SRT and as fairlead, side by side", runDemo},
+		{"bench", "bad links on demand, and stutter measured as a viewer sees it", runBench},
+		{"completion", "completion of the command line for bash, zsh or fish", runCompletion},
+		{"man", "the manual page", runMan},
+		{"version", "what this binary was built from", runVersion},
+	}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := dispatch(ctx, env{os.Args[1:], os.Environ(), os.Stdout, os.Stderr})
+	code := dispatch(ctx, env{args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -77,7 +86,7 @@ func dispatch(ctx context.Context, e env) int {
 	case "--version":
 		name = "version"
 	}
-	for _, c := range commands {
+	for _, c := range commands() {
 		if c.name != name {
 			continue
 		}
@@ -104,14 +113,18 @@ func dispatch(ctx context.Context, e env) int {
 
 func usage(w io.Writer) {
 	fmt.Fprint(w, "fairlead carries live video from a bad network to a good one.\n\n")
-	for _, c := range commands {
-		fmt.Fprintf(w, "  fairlead %-8s  %s\n", c.name, c.about)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  fairlead %-10s  %s\n", c.name, c.about)
 	}
 	fmt.Fprint(w, "\nfairlead COMMAND --help lists a command's settings.\n")
 }
 
 // parse reads a sub-command's settings; help prints them.
 func parse(e env, s *config.Set, synopsis string) ([]string, error) {
+	if e.describe != nil {
+		e.describe(s, synopsis)
+		return nil, flag.ErrHelp
+	}
 	rest, err := s.Parse(e.args, e.environ)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(e.stdout, "%s\n\n", synopsis)
@@ -121,10 +134,14 @@ func parse(e env, s *config.Set, synopsis string) ([]string, error) {
 	return rest, err
 }
 
-func newLogger(w io.Writer, level string) *slog.Logger {
+// newLogger writes text, or JSON where the format is json.
+func newLogger(w io.Writer, level, format string) *slog.Logger {
 	var l slog.Level
 	if l.UnmarshalText([]byte(level)) != nil {
 		l = slog.LevelInfo
+	}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
 }

@@ -193,7 +193,7 @@ func TestWrongWordsAreExplained(t *testing.T) {
 		{[]string{"push", "/nowhere.ts", "fairlead://127.0.0.1:1/a/b"}, exitInput, "no such file"},
 	} {
 		var out bytes.Buffer
-		if code := dispatch(t.Context(), env{c.args, nil, &out, &out}); code != c.code || !strings.Contains(out.String(), c.want) {
+		if code := dispatch(t.Context(), env{args: c.args, stdout: &out, stderr: &out}); code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%v: exit %d, want %d and %q:\n%s", c.args, code, c.code, c.want, out.String())
 		}
 	}

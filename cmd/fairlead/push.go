@@ -40,7 +40,7 @@ Exit codes: 0 the input has ended and everything is sent, or Ctrl-C; 1 something
 3 the input cannot be read; 4 a destination refused; 5 a destination cannot be reached.`
 
 func runPush(ctx context.Context, e env) error {
-	var stats, level, control, rate, least, most string
+	var stats, level, format, control, rate, least, most string
 	cfg := push.Config{Stdin: os.Stdin, Agent: "fairlead push"}
 	set := config.NewSet("push")
 	set.Bool(&cfg.Loop, "loop", false, "a file again and again")
@@ -54,6 +54,7 @@ func runPush(ctx context.Context, e env) error {
 	set.String(&least, "min-bitrate", "300k", "lowest `BITRATE` that exec: is asked for")
 	set.String(&most, "max-bitrate", "6M", "highest `BITRATE` that exec: is asked for")
 	set.String(&level, "log", "warn", "log `LEVEL`: debug, info, warn or error")
+	set.String(&format, "log-format", "text", "`FORM` of the log: text or json, an object a line")
 	rest, err := parse(e, set, pushHelp)
 	if err != nil {
 		return err
@@ -63,6 +64,9 @@ func runPush(ctx context.Context, e env) error {
 	}
 	if cfg.SRTCaller != "own" && cfg.SRTCaller != "gosrt" {
 		return fmt.Errorf("%w: srt-caller: %q is neither own nor gosrt", config.ErrUsage, cfg.SRTCaller)
+	}
+	if format != "text" && format != "json" {
+		return fmt.Errorf("%w: log-format: %q is neither text nor json", config.ErrUsage, format)
 	}
 	if stats != "" && stats != "json" {
 		return fmt.Errorf("%w: stats: %q is not json", config.ErrUsage, stats)
@@ -78,7 +82,7 @@ func runPush(ctx context.Context, e env) error {
 			return fmt.Errorf("%w: %s: %w", config.ErrUsage, r.word, err)
 		}
 	}
-	cfg.Input, cfg.URLs, cfg.Logger = rest[0], rest[1:], newLogger(e.stderr, level)
+	cfg.Input, cfg.URLs, cfg.Logger = rest[0], rest[1:], newLogger(e.stderr, level, format)
 	p, err := push.New(cfg)
 	if err != nil {
 		return ended(e, err)

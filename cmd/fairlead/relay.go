@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/relay"
@@ -34,7 +35,7 @@ func runRelay(ctx context.Context, e env) error {
 		fmt.Fprintln(e.stdout, "fairlead: the settings are right")
 		return nil
 	}
-	log := newLogger(e.stderr, cfg.Log)
+	log := newLogger(e.stderr, cfg.Log, cfg.LogFormat)
 	r, err := relay.Open(cfg, log)
 	if err != nil {
 		return err
@@ -62,7 +63,16 @@ func runRelay(ctx context.Context, e env) error {
 	srt, rtmp, http := r.Addrs()
 	quic, _ := r.QUIC()
 	fmt.Fprintf(e.stdout, "fairlead: ready srt=%s rtmp=%s http=%s quic=%s\n", addr(srt), addr(rtmp), addr(http), addr(quic))
-	return r.Run(ctx)
+	n := newNotifier(e.environ)
+	n.say("READY=1")
+	defer context.AfterFunc(ctx, func() { n.say("STOPPING=1") })()
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // while it drains, too
+	var wg sync.WaitGroup
+	wg.Go(func() { n.watch(watching, func() { r.Streams() }) })
+	err = r.Run(ctx)
+	stop()
+	wg.Wait()
+	return err
 }
 
 func addr(a net.Addr) string {

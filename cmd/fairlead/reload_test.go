@@ -44,14 +44,16 @@ func TestHangupReloads(t *testing.T) {
 	}
 	write("key: [live/a]\n")
 	var out strings.Builder
-	if got := dispatch(t.Context(), env{[]string{"relay", "--check", "--config", file}, nil, &out, &out}); got != exitOK || !strings.Contains(out.String(), "right") {
+	if got := dispatch(t.Context(), env{args: []string{"relay", "--check", "--config", file}, stdout: &out, stderr: &out}); got != exitOK || !strings.Contains(out.String(), "right") {
 		t.Fatalf("--check: %d, %s", got, out.String())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stdout, stderr lockedBuffer
 	done := make(chan int, 1)
-	go func() { done <- dispatch(ctx, env{[]string{"relay", "--config", file}, nil, &stdout, &stderr}) }()
+	go func() {
+		done <- dispatch(ctx, env{args: []string{"relay", "--config", file}, stdout: &stdout, stderr: &stderr})
+	}()
 	wait := func(b *lockedBuffer, text string) {
 		t.Helper()
 		for deadline := time.Now().Add(need.Patience); !strings.Contains(b.String(), text); time.Sleep(10 * time.Millisecond) {
@@ -78,7 +80,7 @@ func TestHangupReloads(t *testing.T) {
 		t.Errorf("exit code %d", got)
 	}
 	write("keys: [live/a]\n")
-	if got := dispatch(t.Context(), env{[]string{"relay", "--check", "--config", file}, nil, &out, &out}); got != exitUsage {
+	if got := dispatch(t.Context(), env{args: []string{"relay", "--check", "--config", file}, stdout: &out, stderr: &out}); got != exitUsage {
 		t.Errorf("--check of a mistake: %d", got)
 	}
 }

@@ -20,7 +20,7 @@ func TestRelayToken(t *testing.T) {
 		{[]string{"relay", "token", "live/cam", "--last", "-1s", "--auth-secret", "sixteen or more of them"}, exitUsage, "over already"},
 	} {
 		var out, errs strings.Builder
-		if got := dispatch(t.Context(), env{c.args, nil, &out, &errs}); got != c.code || !strings.Contains(out.String()+errs.String(), c.says) {
+		if got := dispatch(t.Context(), env{args: c.args, stdout: &out, stderr: &errs}); got != c.code || !strings.Contains(out.String()+errs.String(), c.says) {
 			t.Errorf("%v: %d, %s%s", c.args, got, out.String(), errs.String())
 		}
 	}
