@@ -53,12 +53,18 @@ func load(t *testing.T, name string) (packets []captured) {
 	return packets
 }
 
+// captures are of rows 1, N and -N, even and staircase, clear and AES-CTR. (A row alone has no layout.) TestCapture of srtlink makes them.
 var captures = []struct{ name, config string }{
 	{"even-5x4", "fec,cols:5,rows:4,layout:even"},
 	{"staircase-6x4", "fec,cols:6,rows:4,layout:staircase"},
 	{"row-5", "fec,cols:5,rows:1"},
 	{"cols-5x3", "fec,cols:5,rows:-3"},
+	{"cols-even-5x3", "fec,cols:5,rows:-3,layout:even"},
 	{"ctr-5x3", "fec,cols:5,rows:3"},
+	{"ctr-row-5", "fec,cols:5,rows:1"},
+	{"ctr-even-5x4", "fec,cols:5,rows:4,layout:even"},
+	{"ctr-cols-5x3", "fec,cols:5,rows:-3"},
+	{"ctr-cols-even-5x3", "fec,cols:5,rows:-3,layout:even"},
 }
 
 // Each control packet of libsrt is ours, byte for byte and in the same place.
