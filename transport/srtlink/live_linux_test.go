@@ -21,10 +21,7 @@ import (
 	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
-var (
-	live          = flag.Bool("live", false, "comparisons with srt-live-transmit in real time: some minutes")
-	recoverySeeds = flag.Int("recovery-seeds", 2, "seeds of -live's comparison of recovery")
-)
+var recoverySeeds = flag.Int("recovery-seeds", 2, "seeds of -live's comparison of recovery")
 
 // A publisher that comes back with its key, from another port and with another socket id, while the connection it had is not known
 // to be dead: it delivers again after two round trips and the latency, and the way of its first packet. In virtual time that is exact
