@@ -289,7 +289,7 @@ func TestOpenAPIMatches(t *testing.T) {
 	if want := len(s.patterns()) - 6; count != want { // Go's pprof and the page have three each
 		t.Errorf("%d operations, %d handlers", count, want)
 	}
-	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}, "Changes": Changes{}, "Address": Address{}} {
+	for name, v := range map[string]any{"Stream": Stream{}, "Publisher": Publisher{}, "LinkView": LinkView{}, "PathView": PathView{}, "Track": Track{}, "Player": Player{}, "Output": Output{}, "Changes": Changes{}, "Address": Address{}} {
 		props := doc.Components.Schemas[name].Properties
 		for f := range reflect.TypeOf(v).Fields() {
 			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")

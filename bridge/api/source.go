@@ -30,6 +30,19 @@ type Link struct {
 	Refused       uint64        // frames the publisher dropped because they did not fit, where it says so
 	Silent        time.Duration // since anything came
 	Queue         time.Duration // delay that stands at the bottleneck
+	Paths         []Path        // of a publisher that uses several
+}
+
+// Path is one link of SRTLA, or one member of a group of libsrt.
+type Path struct {
+	Peer          string
+	Kind          string // "srtla", "broadcast" or "backup"
+	Weight        int    // of a group's member
+	Active        bool   // it carries something now
+	RTT           time.Duration
+	Received      uint64 // packets
+	ReceivedBytes uint64
+	Retransmitted uint64 // of these, a group's
 }
 
 // Source is the relay. Its methods are for concurrent use and return snapshots.

@@ -64,6 +64,20 @@ type LinkView struct {
 	Repaired      uint64  `json:"repaired_packets"`
 	Dropped       uint64  `json:"dropped_packets"`
 	Belated       uint64  `json:"belated_packets"`
+
+	Paths []PathView `json:"paths,omitempty"` // of a publisher that uses several
+}
+
+// PathView is one link of SRTLA, or one member of a group of libsrt.
+type PathView struct {
+	Peer          string  `json:"peer"`
+	Kind          string  `json:"kind"` // "srtla", "broadcast" or "backup"
+	Weight        int     `json:"weight"`
+	Active        bool    `json:"active"`
+	RTTms         float64 `json:"rtt_ms"` // 0: an SRTLA sender that does not tell
+	Received      uint64  `json:"received_packets"`
+	ReceivedBytes uint64  `json:"received_bytes"`
+	Retransmitted uint64  `json:"retransmitted_packets"`
 }
 
 // Track is an elementary stream.
@@ -145,6 +159,12 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 			v.Publisher.Link = &LinkView{
 				RTTms: round1(float64(l.RTT) / 1e6), LatencyMS: l.Latency.Milliseconds(), Received: l.Received, ReceivedBytes: l.ReceivedBytes,
 				Lost: l.Lost, Retransmitted: l.Retransmitted, Repaired: l.Repaired, Dropped: l.Dropped, Belated: l.Belated,
+			}
+			for _, p := range l.Paths {
+				v.Publisher.Link.Paths = append(v.Publisher.Link.Paths, PathView{
+					Peer: p.Peer, Kind: p.Kind, Weight: p.Weight, Active: p.Active, RTTms: round1(float64(p.RTT) / 1e6),
+					Received: p.Received, ReceivedBytes: p.ReceivedBytes, Retransmitted: p.Retransmitted,
+				})
 			}
 		}
 	} else {

@@ -55,8 +55,16 @@ func (r *Relay) Target(stream string) int64 {
 }
 
 func srtLink(st srtlink.Stats) api.Link {
+	var paths []api.Path
+	for _, k := range st.Links {
+		paths = append(paths, api.Path{
+			Peer: k.Peer.String(), Kind: k.Kind, Weight: k.Weight, Active: k.Active, RTT: k.RTT,
+			Received: k.Received, ReceivedBytes: k.ReceivedBytes, Retransmitted: k.Retransmitted,
+		})
+	}
 	return api.Link{
-		RTT: st.RTT, Latency: st.Latency, Asked: st.Asked, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
+		Paths: paths,
+		RTT:   st.RTT, Latency: st.Latency, Asked: st.Asked, Received: st.Received, ReceivedBytes: st.ReceivedBytes, Lost: st.Lost, Retransmitted: st.Retransmitted,
 		Repaired: st.Rebuilt, Dropped: st.Dropped, Belated: st.Belated,
 		Missing: st.Lost, Overrun: st.Overrun, Silent: st.Silent,
 	}
