@@ -50,7 +50,7 @@ func (f *fixed) Advice(string) []advice.Sentence {
 func (f *fixed) Target(string) int64 { return 3_400_000 }
 
 func (f *fixed) Link(stream string) (Link, bool) {
-	return Link{RTT: 42 * time.Millisecond, Latency: 300 * time.Millisecond, Received: 1000, ReceivedBytes: 1316000, Lost: 50, Retransmitted: 48, Dropped: 2}, stream == "live/cam"
+	return Link{RTT: 42 * time.Millisecond, Latency: 300 * time.Millisecond, Received: 1000, ReceivedBytes: 1316000, Lost: 50, Retransmitted: 48, Dropped: 2, Paths: []Path{{Peer: "192.0.2.7:5000", Kind: "srtla", Active: true, Received: 600}}}, stream == "live/cam"
 }
 
 func (f *fixed) Kick(stream string) error {
@@ -129,6 +129,9 @@ func TestStreams(t *testing.T) {
 	cam := list.Streams[0]
 	if cam.BitrateBPS != 5_000_000 || cam.FrameRate != 30 || cam.Players != 1 || cam.Outputs != 1 || cam.Publisher.Link.RTTms != 42 || cam.Publisher.Link.Dropped != 2 {
 		t.Errorf("%+v %+v", cam, cam.Publisher.Link)
+	}
+	if paths := cam.Publisher.Link.Paths; len(paths) != 1 || paths[0] != (PathView{Peer: "192.0.2.7:5000", Kind: "srtla", Active: true, Received: 600}) {
+		t.Errorf("paths %+v", paths)
 	}
 	for path, status := range map[string]int{
 		"/v1/streams/live/cam": 200, "/v1/streams/live/dog": 404, "/v1/streams/live/cam/players": 200, "/v1/streams/live/dog/players": 404,
