@@ -10,12 +10,13 @@ import (
 
 // conformance is one case: what a publisher sends, and which peers have no form for it.
 type conformance struct {
-	name string
-	make func(s *show)
-	lead time.Duration // where the destination's timestamps begin; 0: as always
-	only string        // peers that know the codecs; empty: all
-	late int           // frames of either kind before the key frame that the destination begins with
-	loud int           // units of sound before the first key frame, which no destination gets
+	name    string
+	make    func(s *show)
+	lead    time.Duration // where the destination's timestamps begin; 0: as always
+	only    string        // peers that know the codecs; empty: all
+	late    int           // frames of either kind before the key frame that the destination begins with
+	options string        // behind the address
+	loud    int           // units of sound before the first key frame, which no destination gets
 }
 
 // show collects frames of a synthetic publisher. Arrival follows the source's clock, but where a case says otherwise.
@@ -32,6 +33,7 @@ type show struct {
 	slices        int
 	sei           bool
 	vary          bool // frame rate
+	quiet         bool // sound that decodes
 
 	now    time.Time // arrival of the frame at source time at
 	at     time.Duration
@@ -94,6 +96,13 @@ func (s *show) picture(dts time.Duration) {
 		}
 	}
 	var payload []byte
+	if s.video.Codec == media.AV1 { // one OBU_FRAME with its size in two bytes
+		data := append(binary.BigEndian.AppendUint32(nil, 0x80000000|uint32(s.n)), bytes.Repeat([]byte{0x5a}, size)...)
+		payload = append([]byte{0x32, 0x80 | byte(len(data)&0x7f), byte(len(data) >> 7)}, data...)
+		s.add(&media.Frame{Codec: media.AV1, Flags: flags, DTS: dts, PTS: dts, Config: s.video, Payload: payload})
+		s.n++
+		return
+	}
 	if s.sei {
 		payload = media.AppendNAL(payload, []byte{6, 5, 4, 1, 2, 3, 4, 0x80})
 	}
@@ -112,8 +121,15 @@ func (s *show) picture(dts time.Duration) {
 }
 
 func (s *show) sound(dts time.Duration) {
-	b := binary.BigEndian.AppendUint32([]byte{0x21, 0x1b}, 0x80000000|uint32(s.m))
-	s.add(&media.Frame{Track: 1, Codec: s.audio.Codec, Flags: media.Key, DTS: dts, PTS: dts, Config: s.audio, Payload: append(b, bytes.Repeat([]byte{0x5a}, 60)...)})
+	b, size := []byte{0x21, 0x1b}, 66
+	switch {
+	case s.audio.Codec == media.MP3: // layer III, 128 kbit/s, 44.1 kHz, stereo: 417 bytes, nothing in them but side information of zeros
+		b, size = append([]byte{0xff, 0xfb, 0x90, 0x64}, make([]byte, 32)...), 417
+	case s.quiet: // what a decoder takes: nothing heard, and what follows its end is not read
+		b, _ = media.Silence(aac(0x12, 0x10))
+	}
+	b = binary.BigEndian.AppendUint32(b[:len(b):len(b)], 0x80000000|uint32(s.m))
+	s.add(&media.Frame{Track: 1, Codec: s.audio.Codec, Flags: media.Key, DTS: dts, PTS: dts, Config: s.audio, Payload: append(b, bytes.Repeat([]byte{0x5a}, size-len(b))...)})
 	s.m++
 }
 
@@ -145,7 +161,9 @@ var (
 		[][]byte{{0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x3c, 0x95, 0x94, 0x09}},
 		[][]byte{{0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x3c, 0xa0, 0x0a, 0x08, 0x0c, 0x1f, 0x3e, 0x59, 0x59, 0x52, 0x93, 0x0b, 0xc0, 0x5a, 0x02, 0x00, 0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x03, 0x00, 0x3c, 0x10}},
 		[][]byte{{0x44, 0x01, 0xc0, 0x73, 0xc1, 0x89}})
+	av1Config, _  = media.NewAV1Config([]byte{8, 0, 0, 0, 66, 167, 191, 228, 96, 13, 0, 64})
 	opusConfig, _ = media.NewOpusConfig(2)
+	mp3Config, _  = media.NewMP3Config(44100, 2)
 )
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -180,9 +198,15 @@ var conformances = []conformance{
 	{name: "no sound", make: func(s *show) { s.audio = nil; s.run(3 * time.Second) }},
 	{name: "AAC 48 kHz mono", make: func(s *show) { s.audio, s.unit = aac(0x11, 0x88), 1024*time.Second/48000; s.run(time.Second) }},
 	{name: "AAC 22.05 kHz", make: func(s *show) { s.audio, s.unit = aac(0x13, 0x90), 1024*time.Second/22050; s.run(time.Second) }},
-	{name: "HE-AAC", only: "nginx fairlead", make: func(s *show) {
-		s.audio, s.unit = aac(0x2b, 0x11, 0x88, 0x00), 2048*time.Second/48000
+	{name: "HE-AAC", make: func(s *show) {
+		s.audio, s.unit, s.quiet = aac(0x2b, 0x11, 0x88, 0x00), 2048*time.Second/48000, true
 		s.run(time.Second)
+	}},
+	{name: "MP3", make: func(s *show) { s.audio, s.unit = mp3Config, 1152*time.Second/44100; s.run(time.Second) }},
+	{name: "no picture", late: 40, make: func(s *show) { s.video, s.quiet = nil, true; s.run(3 * time.Second) }},
+	{name: "no picture, MP3", late: 40, make: func(s *show) {
+		s.video, s.audio, s.unit = nil, mp3Config, 1152*time.Second/44100
+		s.run(3 * time.Second)
 	}},
 	{name: "sound 200 ms behind", make: func(s *show) { s.lag = ms(200); s.run(time.Second) }},
 	{name: "sound 200 ms ahead", loud: 10, make: func(s *show) { s.lag = -ms(200); s.run(time.Second) }},
@@ -217,6 +241,12 @@ var conformances = []conformance{
 	{name: "H.265, AAC", only: enhanced, make: func(s *show) { s.video = hevc; s.run(time.Second) }},
 	{name: "H.265 with B-frames over 0xffffff ms", only: enhanced, lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) {
 		s.video, s.cts = hevc, []time.Duration{ms(80), ms(160), ms(40)}
+		s.run(time.Second)
+	}},
+	{name: "H.265 as codec 12, AAC", only: "nginx fairlead", options: "#hevc=12", make: func(s *show) { s.video = hevc; s.run(time.Second) }},
+	{name: "AV1, AAC", only: enhanced, make: func(s *show) { s.video = av1Config; s.run(time.Second) }},
+	{name: "AV1, Opus, over 0xffffff ms", only: enhanced, lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) {
+		s.video, s.audio, s.unit = av1Config, opusConfig, ms(20)
 		s.run(time.Second)
 	}},
 	{name: "H.265, Opus", only: enhanced, make: func(s *show) { s.video, s.audio, s.unit = hevc, opusConfig, ms(20); s.run(time.Second) }},

@@ -74,17 +74,16 @@ func upTo(got, want []*media.Frame) ([]*media.Frame, bool) {
 func conform(t *testing.T, c conformance, p peer) error {
 	s := newShow()
 	c.make(s)
-	// The hub's clock is the source's until all is written: a slow machine is no silent publisher. Then it jumps a minute ahead, since
-	// ffmpeg and gortmplib keep the last frames until something much later follows: the hold's silence.
-	var clock, over atomic.Int64
-	began := time.Now()
-	now := func() time.Time {
-		at := time.Duration(clock.Load())
-		if o := time.Duration(over.Load()); o > 0 {
-			at += time.Minute + time.Since(began) - o
+	judged := map[string]bool{}
+	for _, f := range s.frames {
+		if f != nil {
+			judged[string(f.Payload)] = true
 		}
-		return conformanceZero.Add(at)
 	}
+	s.run(2 * time.Second) // peers let go of what they have when more follows
+	// The hub's clock is the source's: a slow machine is no silent publisher.
+	var clock atomic.Int64
+	now := func() time.Time { return conformanceZero.Add(time.Duration(clock.Load())) }
 	h := hub.New(hub.Config{QueueTime: time.Hour, QueueBytes: 1 << 30, Hold: time.Minute, Now: now})
 	defer h.Close()
 	sub, err := h.Subscribe("live/a", hub.SubscriberInfo{Wait: true})
@@ -98,7 +97,7 @@ func conform(t *testing.T, c conformance, p peer) error {
 		}
 		return '-'
 	}, strings.ToLower(c.name)))
-	o, err := New(Config{Hub: h, Stream: "live/a", URL: Fixed(url), Backoff: Backoff{First: ms(20), Max: ms(50)},
+	o, err := New(Config{Hub: h, Stream: "live/a", URL: Fixed(url + c.options), Backoff: Backoff{First: ms(20), Max: ms(50)},
 		Lag: hub.Lag{Thin: time.Hour, Skip: time.Hour, Fresh: time.Hour}, MaxBacklog: time.Hour, WriteTimeout: 20 * time.Second})
 	if err != nil {
 		return err
@@ -145,10 +144,11 @@ func conform(t *testing.T, c conformance, p peer) error {
 		if err != nil {
 			return err
 		}
-		want = append(want, f)
+		if judged[string(f.Payload)] {
+			want = append(want, f)
+		}
 	}
-	over.Store(int64(time.Since(began)))
-	if err := eventually(func() bool { return o.Stats().Frames+o.Stats().LeftOut >= uint64(len(want)) }); err != nil {
+	if err := eventually(func() bool { return o.Stats().Frames+o.Stats().LeftOut >= uint64(len(want)-c.late) }); err != nil {
 		return fmt.Errorf("sent %d of %d: %s", o.Stats().Frames, len(want), o.Stats().LastError)
 	}
 	if !p.live {
@@ -409,8 +409,19 @@ func takeAll(c net.Conn, add func(*media.Frame)) error {
 			r.OnDataH264(tr, video(media.H264, 7, 8, 9))
 		case *codecs.H265:
 			r.OnDataH265(tr, video(media.H265, 32, 33, 34, 35))
+		case *codecs.AV1:
+			r.OnDataAV1(tr, func(pts time.Duration, tu [][]byte) {
+				var payload []byte
+				for _, obu := range tu { // without their sizes
+					n := len(obu) - 1
+					payload = append(append(payload, obu[0]|2, 0x80|byte(n&0x7f), byte(n>>7)), obu[1:]...)
+				}
+				add(&media.Frame{Codec: media.AV1, PTS: pts, DTS: pts, Payload: payload})
+			})
 		case *codecs.MPEG4Audio:
 			r.OnDataMPEG4Audio(tr, sound(media.AAC))
+		case *codecs.MPEG1Audio:
+			r.OnDataMPEG1Audio(tr, sound(media.MP3))
 		case *codecs.Opus:
 			r.OnDataOpus(tr, sound(media.Opus))
 		}
