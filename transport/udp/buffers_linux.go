@@ -21,3 +21,13 @@ func Control(_, _ string, c syscall.RawConn) error {
 		}
 	})
 }
+
+// Stamped is Control, and the system notes when each datagram came: Arrived says so, however late it is read.
+func Stamped(network, address string, c syscall.RawConn) error {
+	if err := Control(network, address, c); err != nil {
+		return err
+	}
+	return c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) // where it cannot, the time of reading has to do
+	})
+}

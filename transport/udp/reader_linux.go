@@ -159,6 +159,42 @@ func (z *zones) name(id uint32) string {
 	return s
 }
 
+// stampMost is how late a datagram is read at most, for its stamp to be believed: ours. The system's clock may be set meanwhile.
+const stampMost = 2 * time.Second
+
+// Arrived is when a datagram came that was read by now, as its control data says; now, if it does not.
+func Arrived(now time.Time, oob []byte) time.Time {
+	for len(oob) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+		n := int(h.Len)
+		if n < unix.SizeofCmsghdr || n > len(oob) {
+			break
+		}
+		data := oob[unix.CmsgLen(0):n]
+		if h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= 16 {
+			stamp := time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
+			if late := now.Round(0).Sub(stamp); late > 0 && late <= stampMost {
+				return now.Add(-late)
+			}
+			break
+		}
+		oob = oob[min(len(oob), unix.CmsgSpace(n-unix.CmsgLen(0))):]
+	}
+	return now
+}
+
+// Unstamped is control data without the time of arrival, for those who leave no room for it: the system puts that first.
+func Unstamped(oob []byte) []byte {
+	if len(oob) < unix.SizeofCmsghdr {
+		return oob
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+	if n := int(h.Len); h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && n >= unix.SizeofCmsghdr && n <= len(oob) {
+		return oob[min(len(oob), unix.CmsgSpace(n-unix.CmsgLen(0))):]
+	}
+	return oob
+}
+
 // Meta is what control data says about a datagram: its ECN bits, and control data to send with an answer so that it leaves
 // from the address the datagram came to: its packet info (ip(7), ipv6(7)), at most 40 bytes, appended to dst.
 func Meta(dst, oob []byte) (ecn uint8, source []byte) {

@@ -53,3 +53,9 @@ func (r *Reader) From(int) netip.AddrPort { return r.from }
 
 // Meta knows nothing of control data here.
 func Meta(dst, _ []byte) (ecn uint8, source []byte) { return 0, dst }
+
+// Arrived knows nothing of control data here.
+func Arrived(now time.Time, _ []byte) time.Time { return now }
+
+// Unstamped is oob here.
+func Unstamped(oob []byte) []byte { return oob }
