@@ -12,6 +12,9 @@ type event struct {
 	path  uint32 // of the sender, at the time of sending
 	ce    bool
 	timer uint64 // generation
+
+	came   time.Duration // of a packet that waited for an end that stood still
+	waited bool
 }
 
 // heap is a binary heap of events.

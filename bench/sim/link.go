@@ -20,7 +20,16 @@ type Node interface {
 // Arrival is what a socket knows about a datagram besides its bytes.
 type Arrival struct {
 	From netip.AddrPort
-	CE   bool // congestion experienced
+	CE   bool      // congestion experienced
+	At   time.Time // on the node's clock; before now where the node stood still, zero where it did not
+}
+
+// Time is when it arrived, by the node's clock.
+func (a *Arrival) Time(now time.Time) time.Time {
+	if a.At.IsZero() {
+		return now
+	}
+	return a.At
 }
 
 // ArrivalHandler is a Node that wants to know; HandleDatagram is then not called.
@@ -59,6 +68,8 @@ type End struct {
 	path   uint32
 	offset time.Duration
 	ppm    float64
+	loop   *standing // nil: it never stands still
+	way    *standing // the link that leads away
 
 	timerAt  time.Duration // of the pending timer
 	timerGen uint64
@@ -137,6 +148,10 @@ func (e *End) Wake() {
 		e.again = true
 		return
 	}
+	if at := e.loop.over(e.w.now); at > e.w.now {
+		e.w.At(at, e.Wake)
+		return
+	}
 	e.driving = true
 	for {
 		e.again = false
@@ -162,7 +177,7 @@ func (e *End) send() bool {
 	}
 	e.buf = b
 	w := e.w
-	v := netem.Verdict{Dir: e.dir, N: e.n, At: w.now, Size: len(b) + HeaderBytes}
+	v := netem.Verdict{Dir: e.dir, N: e.n, At: e.way.over(w.now), Size: len(b) + HeaderBytes}
 	e.n++
 	v.Deliver, v.Fate = e.out.Admit(v.At, v.Size)
 	e.path = v.Fate.Path
@@ -200,9 +215,21 @@ func (w *World) verdict(l *Link, v *netem.Verdict) {
 
 // receive hands a packet to the node.
 func (e *End) receive(ev event) {
+	if at := e.loop.over(e.w.now); at > e.w.now {
+		if !ev.waited {
+			ev.came, ev.waited = ev.at, true
+		}
+		ev.at = at
+		e.w.push(ev)
+		return
+	}
 	e.w.note(uint64(crc32.ChecksumIEEE(ev.data))<<32 | uint64(len(ev.data)))
 	if e.taker != nil {
-		e.taker.HandleArrival(e.Now(), ev.data, Arrival{From: e.peer.addrOf(ev.path), CE: ev.ce})
+		a := Arrival{From: e.peer.addrOf(ev.path), CE: ev.ce}
+		if ev.waited {
+			a.At = e.clock(ev.came)
+		}
+		e.taker.HandleArrival(e.Now(), ev.data, a)
 	} else {
 		e.node.HandleDatagram(e.Now(), ev.data)
 	}
