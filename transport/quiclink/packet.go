@@ -11,7 +11,7 @@ const maxPacket = 1500
 
 // packet is one media datagram on its way from the socket to its session.
 type packet struct {
-	at     time.Time // when it was read
+	at     time.Time // when it arrived, or where the system does not say, when it was read
 	from   netip.AddrPort
 	size   int
 	ecn    uint8

@@ -214,12 +214,12 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 
 func (s *receiving) handle(p *packet) {
 	if s.keys == nil {
-		s.rx.HandleDatagram(s.now, p.bytes())
+		s.rx.HandleDatagram(s.arrived(p), p.bytes())
 		return
 	}
 	open := s.keys.open
 	newest, accepted := open.Newest(), open.Opened()
-	s.rx.HandleECN(s.now, p.bytes(), p.ecn)
+	s.rx.HandleECN(s.arrived(p), p.bytes(), p.ecn)
 	if open.Opened() == accepted {
 		return // nothing of it may be believed, its address included
 	}
@@ -234,6 +234,14 @@ func (s *receiving) handle(p *packet) {
 	if from == s.from() {
 		s.oobSize = uint8(copy(s.oob[:], p.oob()))
 	}
+}
+
+// arrived is when p came, by the session's clock.
+func (s *receiving) arrived(p *packet) time.Time {
+	if p.at.After(s.now) {
+		return s.now
+	}
+	return p.at
 }
 
 // release hands on what is due.

@@ -178,7 +178,7 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			frames, handovers, finish = nil, nil, nil
 			s.finishAt = s.now.Add(s.latency + grace)
 		}
-		s.take(func(p *packet) { s.tx.HandleDatagram(s.now, p.bytes()) })
+		s.take(func(p *packet) { s.tx.HandleArrival(s.now, p.at, p.bytes()) })
 		if err := s.rekey(); err != nil {
 			return err
 		}

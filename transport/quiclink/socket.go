@@ -91,7 +91,7 @@ func (s *socket) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
 			}
 			m := &ms[n]
 			m.N = copy(m.Buffers[0], p.data[:s.reader.Size(s.next)])
-			m.NN = copy(m.OOB, s.reader.OOB(s.next))
+			m.NN = copy(m.OOB, udp.Unstamped(s.reader.OOB(s.next)))
 			m.Addr = net.UDPAddrFromAddrPort(s.reader.From(s.next))
 			n++
 		}
@@ -122,7 +122,7 @@ func (s *socket) read() (err error) {
 	s.got = n
 	now := time.Now()
 	for i := range n {
-		s.in[i].at = now
+		s.in[i].at = udp.Arrived(now, s.reader.OOB(i))
 	}
 	return nil
 }
@@ -163,9 +163,9 @@ func (s *socket) send(b, oob []byte, to netip.AddrPort) error {
 	return err
 }
 
-// listenUDP opens a socket with large buffers.
+// listenUDP opens a socket with large buffers, whose datagrams bear the time of their arrival.
 func listenUDP(addr string) (*net.UDPConn, error) {
-	lc := net.ListenConfig{Control: udp.Control}
+	lc := net.ListenConfig{Control: udp.Stamped}
 	pc, err := lc.ListenPacket(context.Background(), "udp", addr)
 	if err != nil {
 		return nil, err

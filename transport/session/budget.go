@@ -25,13 +25,6 @@ type budget struct {
 const (
 	// budgetBurst: ours. A key frame of four times the mean at 30 frames/s leaves at 1.25 of the rate within it.
 	budgetBurst = 250 * time.Millisecond
-	// While no queue shows, a stream may have what it takes and half as much again for repairs, whatever the controller makes of
-	// losses: it takes some seconds to tell random ones from its own. Ours: 10 % of random loss costs no frame so, and a
-	// start at 1 Mbit/s does not cost the first key frame. 50 ms are above a radio link's noise.
-	doubtNum, doubtDen = 3, 2
-	doubtQueue         = 50 * time.Millisecond
-	doubtAgain         = 300 * time.Millisecond // after a queue
-	doubtStands        = 100 * time.Millisecond // of queue that the window has room for, as congestion.Fixed
 	// shareMost is what repairs and resends may take of what media takes, in the encoder's target: above it a lower bitrate buys
 	// more. Ours, as congestion.Split.
 	shareMost = 0.5
@@ -48,30 +41,6 @@ type view interface {
 	Capacity() congestion.Bitrate
 	Reason() congestion.Reason
 	Padding() bool // the path is being explored: fill up
-}
-
-// doubt is the rate that the stream may have whatever the controller says, for as long as no queue shows: what it takes, and half as
-// much again for repairs where packets are lost or the path is new. 0: the controller alone decides.
-func (s *Sender) doubt(now time.Duration) congestion.Bitrate {
-	if s.view == nil {
-		return 0
-	}
-	if s.view.Queue() > doubtQueue {
-		s.crowdedAt = now
-	}
-	if s.crowdedAt > 0 && now-s.crowdedAt < doubtAgain || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
-		return 0
-	}
-	need := s.needed(now)
-	if s.view.Reason() == congestion.Startup || s.policy.lossy(now) {
-		return need * doubtNum / doubtDen
-	}
-	return need
-}
-
-// needed is what the stream takes, headers included.
-func (s *Sender) needed(now time.Duration) congestion.Bitrate {
-	return min(s.cfg.MaxBitrate, congestion.Bitrate(8*s.budget.need.perSecond(now)))
 }
 
 // granted is the rate of the budget now.
@@ -91,12 +60,16 @@ func (s *Sender) window(now time.Duration) int {
 // spend pays for a packet and says how long the pacer waits after it.
 func (s *Sender) spend(now time.Duration, size int) time.Duration {
 	b := &s.budget
-	b.earn(now, s.granted(now))
+	doubt := s.doubt(now)
+	b.earn(now, max(s.cfg.Controller.Budget(), doubt))
 	b.credit -= float64(size)
 	if b.credit < 0 {
 		return b.rate.Time(size)
 	}
-	return max(s.cfg.Controller.PacingRate(), b.rate).Time(size)
+	if s.policy.lossy(now) {
+		doubt *= doubtPace
+	}
+	return max(s.cfg.Controller.PacingRate(), b.rate, doubt).Time(size)
 }
 
 // earn brings the account up to date.
@@ -109,8 +82,8 @@ func (b *budget) earn(now time.Duration, rate congestion.Bitrate) {
 }
 
 // forecast is when bytes of pictures will have arrived, but for the way: no sooner than the budget lets them go, and no
-// sooner than the link gets to them behind what stands in its queue. While the controller empties that queue the first is
-// the later one, and else the second.
+// sooner than the link gets to them behind what stands in its queue. What the link was seen to carry counts where the budget is
+// below it: no picture is given up for a rate that was cut for a moment.
 type forecast struct {
 	from, queue time.Duration
 	leave, link congestion.Bitrate
@@ -122,7 +95,8 @@ func (s *Sender) forecast(now time.Duration) forecast {
 	f.link = f.leave
 	if s.view != nil {
 		f.queue = s.view.Queue()
-		f.link = max(f.leave, s.view.Capacity())
+		f.leave = max(f.leave, s.view.Capacity()) // what is held back now goes at the link's rate once its losses or its queue are understood
+		f.link = f.leave
 	} else {
 		f.queue = s.late() - time.Millisecond
 	}

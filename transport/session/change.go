@@ -26,7 +26,7 @@ func (s *Sender) SetMTU(n int) {
 func (s *Sender) Resume(now time.Time, tag uint32, seal *srtp.Sealer, open *srtp.Opener) {
 	at := s.since(now)
 	s.events = s.tracker.Forget(at, s.events[:0])
-	s.settle(at)
+	s.settle(at, at)
 	s.tracker = arq.NewTracker(trackerPackets)
 	s.policy.newest = 0
 	s.cfg.Tag, s.cfg.Seal, s.cfg.Open, s.cfg.Epoch = tag, seal, open, 0

@@ -73,7 +73,8 @@ func (r *Receiver) Stats() transport.Stats {
 // HandleDatagram takes in one media datagram that was not ECN-capable. Borrows b.
 func (r *Receiver) HandleDatagram(now time.Time, b []byte) { r.HandleECN(now, b, 0) }
 
-// HandleECN takes in one media datagram with the ECN bits of its IP header. Borrows b.
+// HandleECN takes in one media datagram with the ECN bits of its IP header. now is when it arrived, as well as that is known: what was
+// done since with a later time does not matter. Borrows b.
 func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	at := r.since(now)
 	r.stats.BytesReceived += uint64(len(b))

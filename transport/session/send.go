@@ -48,7 +48,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 			if q == queueMedia && s.skipped(at, it) {
 				continue
 			}
-			if it.kind != sendAbandon && it.kind != sendDropped && s.blocked(at, it) {
+			if it.kind != sendAbandon && it.kind != sendDropped && q != queueAudio && s.blocked(at, it) {
 				s.held = true
 				break
 			}
@@ -107,16 +107,16 @@ func (s *Sender) skipped(now time.Duration, it item) bool {
 func (s *Sender) watch(now time.Duration) {
 	s.events = s.tracker.Timeout(now, s.events[:0])
 	if len(s.events) > 0 {
-		s.settle(now)
+		s.settle(now, now)
 	}
 	if s.breaker.minimum(now) && !s.breaker.forgot && s.tracker.PacketsInFlight() > 0 {
 		s.breaker.forgot = true
 		s.events = s.tracker.Forget(now, s.events[:0])
-		s.settle(now)
+		s.settle(now, now)
 	}
 }
 
-// blocked reports whether the inflight cap holds it back. Beyond three intervals and a round trip without feedback,
+// blocked reports whether the inflight cap holds it back, which is not asked for sound: it is little, and never left out. Beyond three intervals and a round trip without feedback,
 // only first sendings go.
 func (s *Sender) blocked(now time.Duration, it item) bool {
 	if s.tracker.BytesInFlight() >= s.window(now) {

@@ -49,6 +49,7 @@ type Sender struct {
 	view      view // nil: the controller does not tell
 	advice    congestion.Advice
 	advised   bool
+	stood     standstill
 	crowdedAt time.Duration // a queue stood; 0: never
 	padding   bool          // the last packet only explored the path
 
@@ -227,9 +228,14 @@ func wireFlags(f transport.Flags) (out wire.Flags) {
 	return out
 }
 
-// HandleDatagram takes in a feedback report. Borrows b.
-func (s *Sender) HandleDatagram(now time.Time, b []byte) {
+// HandleDatagram takes in a feedback report that has just arrived. Borrows b.
+func (s *Sender) HandleDatagram(now time.Time, b []byte) { s.HandleArrival(now, now, b) }
+
+// HandleArrival takes in a feedback report that arrived before now: a process that does not get the processor at once measures the
+// path by the time of the arrival, and plans with what is left. Borrows b.
+func (s *Sender) HandleArrival(now, arrived time.Time, b []byte) {
 	at := s.since(now)
+	came := min(at, s.since(arrived))
 	s.stats.BytesReceived += uint64(len(b))
 	if !wire.IsRTCP(b) {
 		s.stats.Drops[transport.DropMalformed]++
@@ -248,7 +254,7 @@ func (s *Sender) HandleDatagram(now time.Time, b []byte) {
 		s.stats.Drops[transport.DropMalformed]++
 		return
 	}
-	s.events, err = s.tracker.Feedback(at, &f, s.events[:0])
+	s.events, err = s.tracker.Feedback(came, &f, s.events[:0])
 	if err != nil {
 		s.stats.Drops[transport.DropLyingReport]++
 		return
@@ -258,15 +264,15 @@ func (s *Sender) HandleDatagram(now time.Time, b []byte) {
 		s.wantKey = true // the path is back, and others refer to what it lost
 	}
 	s.breaker.heard()
-	s.settle(at)
+	s.settle(at, came)
 	s.heard = at
 }
 
 // outageAfter without a report is no loss any more: ours.
 const outageAfter = 250 * time.Millisecond
 
-// settle acts on s.events.
-func (s *Sender) settle(now time.Duration) {
+// settle acts on s.events, of a report that came then or of what has been concluded now.
+func (s *Sender) settle(now, came time.Duration) {
 	s.held = false
 	s.packets = s.packets[:0]
 	for i := range s.events {
@@ -287,7 +293,8 @@ func (s *Sender) settle(now time.Duration) {
 		}
 	}
 	if len(s.packets) > 0 {
-		s.cfg.Controller.Feedback(now, s.tracker.RTT().Min(), s.packets)
+		s.cfg.Controller.Feedback(came, s.tracker.RTT().Min(), s.packets)
+		s.look(now)
 	}
 	s.serveTouched(now)
 }
