@@ -39,7 +39,7 @@ shows on the mean, between two of its runs where it falls between them. Flags:
 type simFlags struct {
 	profiles, against, encoder, rate, traces string
 	seeds, droppable                         int
-	duration, latency, skip                  time.Duration
+	duration, latency, skip, stalls          time.Duration
 	verbose, list, equal                     bool
 }
 
@@ -55,6 +55,7 @@ func (f *simFlags) define(fs *flag.FlagSet) {
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
 	fs.DurationVar(&f.skip, "skip", 5*time.Second, "not scored, at the beginning")
 	fs.BoolVar(&f.equal, "equal", false, "print the stalls at equal bitrate too")
+	fs.DurationVar(&f.stalls, "host-stalls", 0, "each end and each direction of the link stands still for 5 to 80 ms, every `TIME` on average; not the TCP models; 0: never")
 	fs.BoolVar(&f.verbose, "v", false, "print what happens, run by run")
 	fs.BoolVar(&f.list, "list", false, "list the schemes")
 }
@@ -197,7 +198,7 @@ func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
 func (f *simFlags) scenario(s show.Scheme, k show.Kind) show.Scenario {
 	sc := show.Scenario{
 		Scheme: s, Latency: f.latency, For: f.duration, Skip: f.skip,
-		Encoder: show.Encoder{Kind: k, Droppable: f.droppable},
+		Encoder: show.Encoder{Kind: k, Droppable: f.droppable}, Stalls: sim.BusyHost(f.stalls),
 	}
 	if f.skip == 0 {
 		sc.Skip = -1

@@ -45,7 +45,14 @@ func (r receiverNode) HandleArrival(now time.Time, b []byte, a sim.Arrival) {
 	if a.CE {
 		ecn = 3
 	}
-	r.HandleECN(now, b, ecn)
+	r.HandleECN(a.Time(now), b, ecn)
+}
+
+// senderNode lets the sender see when a report arrived.
+type senderNode struct{ *session.Sender }
+
+func (s senderNode) HandleArrival(now time.Time, b []byte, a sim.Arrival) {
+	s.Sender.HandleArrival(now, a.Time(now), b)
 }
 
 func (f *fairlead) connect(change func(*session.Config)) error {
@@ -69,8 +76,9 @@ func (f *fairlead) connect(change func(*session.Config)) error {
 		return err
 	}
 	f.data = make([]byte, 4<<20)
-	f.link = f.st.Connect(f.st.Path, f.tx, f.st.receiver(receiverNode{f.rx}))
+	f.link = f.st.Connect(f.st.Path, senderNode{f.tx}, f.st.receiver(receiverNode{f.rx}))
 	f.st.look(f.facts)
+	f.link.Stall(f.st.Stalls)
 	f.link.A.OnWake = func(time.Time) {
 		if setting, ok := f.tx.PlanWanted(); ok && f.plans != nil {
 			f.tx.AddPlan(f.plans.Plan(setting))
@@ -138,8 +146,10 @@ func (f *fairlead) Write(fr Frame) {
 	case fr.Droppable:
 		t.Flags = transport.Droppable
 	}
-	_ = f.tx.WriteFrame(f.st.Now(), &t) // a frame that is refused is missing at the other end
-	f.link.A.Wake()
+	f.link.A.Do(func() {
+		t.Data = f.data[:fr.Size]
+		_ = f.tx.WriteFrame(f.st.Now(), &t) // a frame that is refused is missing at the other end
+	})
 }
 
 func (f *fairlead) Target() congestion.Bitrate { return f.target - soundBitrate }

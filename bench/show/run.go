@@ -55,6 +55,7 @@ type Scenario struct {
 	// Freeze says until when the receiver's process stands still; what comes meanwhile waits in the kernel. nil: never.
 	Freeze func(at time.Duration) (until time.Duration)
 	Watch  Watch // nil: nobody
+	Stalls  sim.Stalls // of the ends and of the link between them, of schemes on sim's nodes; none
 	// Trace, if set, is told what happens, for a person to read.
 	Trace func(format string, args ...any)
 }
@@ -66,6 +67,7 @@ type Result struct {
 	Sound    float64       // share of the sounds that arrived
 	Made     float64       // bits/s the encoder made, pictures
 	Shown    float64       // bits/s of pictures that arrived and could be decoded
+	Whole    float64       // share of the pictures that arrived whole and in time
 	Wire     float64       // bits/s on the wire towards the relay, all headers
 	Drops    Counts
 	Told     int // times the encoder was told another rate

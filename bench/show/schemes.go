@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/cc"
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/srt"
 	"github.com/fairlead-live/fairlead/transport/srt/adapt"
@@ -25,6 +26,9 @@ func Schemes(plans Plans) []Scheme {
 		Fairlead("fairlead", "the session of the QUIC uplink, sender and receiver, under its controller", plans, nil),
 		Fairlead("fairlead-1s", "the same, and the latency may grow to 1 s where the link carries less than the stream", plans, most(time.Second)),
 		Fairlead("fairlead-3s", "the same with 3 s", plans, most(3*time.Second)),
+		Fairlead("fairlead-uncontrolled", "the session at a fixed 30 Mbit/s instead of a controller: what repair alone does", plans, func(c *session.Config) {
+			c.Controller = &congestion.Fixed{Rate: 30 * congestion.Mbps}
+		}),
 		SRT("srt", "SRT as libsrt's live mode does it; tells the encoder nothing", Libsrt(), nil),
 		SRT("srt-belacoder", "the same, the encoder driven by belacoder's rule", belacoder(0), rule),
 		SRT("srt-belacoder-2s", "the same with 2 s of latency, belacoder's default", belacoder(2*time.Second), rule),

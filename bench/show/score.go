@@ -31,6 +31,7 @@ func (st *Stage) score(r *Result, wire int64) {
 	}
 	r.Source = source
 	m := stutter.NewMeter(stutter.Config{Buffers: st.Buffers, Source: source})
+	arrived := 0
 	last, shown, whole := int64(-1), 0, int64(-2)
 	var end time.Duration
 	for _, a := range st.arrivals {
@@ -44,6 +45,7 @@ func (st *Stage) score(r *Result, wire int64) {
 			continue
 		}
 		m.Observe(source[i], a.at)
+		arrived++
 		end = a.at
 		// decodable: a key frame, or all before it that it refers to
 		if f := source[i]; f.Key || whole == i-1 {
@@ -62,6 +64,7 @@ func (st *Stage) score(r *Result, wire int64) {
 		chargeStart(&r.Score.Players[i], r.Score.LatencyP50)
 	}
 	r.Made = float64(made) * 8 / span
+	r.Whole = float64(arrived) / float64(len(source))
 	r.Shown = float64(shown) * 8 / span
 	r.Wire = float64(wire) * 8 / (st.For - st.Skip).Seconds()
 	r.Sound = float64(st.heard) / float64(max(1, st.sounds))

@@ -7,24 +7,31 @@ import (
 	"github.com/fairlead-live/fairlead/bench/netem"
 	"github.com/fairlead-live/fairlead/bench/sim"
 	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/fec"
 )
 
 func play(t *testing.T, words, scheme string, e Encoder, d time.Duration, seed uint64) Result {
+	t.Helper()
+	return playWith(t, words, scheme, nil, Scenario{Encoder: e, For: d}, seed)
+}
+
+func playWith(t *testing.T, words, scheme string, plans Plans, sc Scenario, seed uint64) Result {
 	t.Helper()
 	up, down, err := netem.ParsePath(words)
 	if err != nil {
 		t.Fatal(err)
 	}
-	schemes, err := Choose(Schemes(nil), []string{scheme})
+	schemes, err := Choose(Schemes(plans), []string{scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Run(Scenario{Scheme: schemes[0], Path: sim.Path{Up: up, Down: down}, Encoder: e, For: d}, seed)
+	sc.Scheme, sc.Path = schemes[0], sim.Path{Up: up, Down: down}
+	r, err := Run(sc, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range r.Faults {
-		t.Errorf("%s, %s, %s, seed %d: %s", words, scheme, e.Kind, seed, f)
+		t.Errorf("%s, %s, %s, seed %d: %s", words, scheme, sc.Encoder.Kind, seed, f)
 	}
 	return r
 }
@@ -52,6 +59,36 @@ func TestStep(t *testing.T) {
 			t.Errorf("%s: %.1f %% of the sound arrived", c.kind, 100*r.Sound)
 		}
 	}
+}
+
+// Ends and a link that stand still now and then, as phones and busy machines do, show delays that are no queue: what random loss costs
+// beside them is repaired, and nothing is given up for it. Before standstills were told from queues 70 % of the pictures were lost.
+func TestBusyHosts(t *testing.T) {
+	seeds := 4
+	if testing.Short() {
+		seeds = 2
+	}
+	whole, plans := 0.0, memo{}
+	for seed := range seeds {
+		r := playWith(t, "delay 30ms loss 20%", "fairlead", plans, Scenario{
+			For: 30 * time.Second, Latency: 200 * time.Millisecond, Stalls: sim.BusyHost(time.Second),
+		}, uint64(seed))
+		whole += r.Whole / float64(seeds)
+		t.Logf("seed %d: %.2f %% whole, dropped %+v", seed, 100*r.Whole, r.Drops)
+	}
+	if whole < 0.985 {
+		t.Errorf("%.2f %% of the pictures came whole", 100*whole)
+	}
+}
+
+// memo computes each plan once.
+type memo map[fec.Setting]*fec.Plan
+
+func (m memo) Plan(s fec.Setting) *fec.Plan {
+	if m[s] == nil {
+		m[s] = fec.NewPlan(s)
+	}
+	return m[s]
 }
 
 // The same seed is the same run.

@@ -25,6 +25,7 @@ func SRT(name, about string, cfg srt.CallerConfig, rule func(adapt.Range) adapt.
 		}
 		s.link = st.Connect(st.Path, s, st.receiver(s.rx))
 		st.look(s.facts)
+		s.link.Stall(st.Stalls)
 		if rule != nil {
 			top := st.Encoder.Rate
 			if top == 0 {

@@ -15,9 +15,9 @@ type Row struct {
 	Longest                  time.Duration
 	Never                    float64 // share of the pictures
 	P50, P99                 time.Duration
-	Made, Shown, Wire        float64 // Mbit/s
-	Ratio                    float64 // wire ÷ media that could be shown
-	Sound                    float64
+	Made, Shown, Wire        float64    // Mbit/s
+	Ratio                    float64    // wire ÷ media that could be shown
+	Sound, Whole             float64    // shares
 	Drops                    [4]float64 // a run: droppable, reference, key, audio
 	Told                     float64
 	Faults                   []string
@@ -43,6 +43,7 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 		r.Shown += s.Shown / 1e6 / n
 		r.Wire += s.Wire / 1e6 / n
 		r.Sound += s.Sound / n
+		r.Whole += s.Whole / n
 		r.Told += float64(s.Told) / n
 		for k, v := range [4]int{s.Drops.Droppable, s.Drops.Reference, s.Drops.Key, s.Drops.Audio} {
 			r.Drops[k] += float64(v) / n
@@ -60,11 +61,11 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 // WriteTable prints rows as a table for a terminal, and faults below it.
 func WriteTable(w io.Writer, rows []Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tP50 ms\tP99\tSOUND\tDROPPED d/r/k/a")
+	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tP50 ms\tP99\tWHOLE\tSOUND\tDROPPED d/r/k/a")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.3f%%\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
 			r.Profile, r.Scheme, r.Encoder, r.Seeds, r.Stall1, r.Stall02, r.Longest.Seconds(), 100*r.Never, r.Made, r.Shown, r.Wire, r.Ratio,
-			r.P50.Milliseconds(), r.P99.Milliseconds(), 100*r.Sound, r.Drops[0], r.Drops[1], r.Drops[2], r.Drops[3])
+			r.P50.Milliseconds(), r.P99.Milliseconds(), 100*r.Whole, 100*r.Sound, r.Drops[0], r.Drops[1], r.Drops[2], r.Drops[3])
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -61,6 +61,7 @@ const kernel = 4 << 20
 
 func (f *freezer) HandleArrival(now time.Time, b []byte, a sim.Arrival) {
 	if f.st.frozen() {
+		a.At = a.Time(now) // which the kernel notes
 		if f.size += len(b); f.size <= kernel {
 			f.held = append(f.held, held{append([]byte(nil), b...), a})
 		}
