@@ -54,8 +54,8 @@ type Scenario struct {
 	Pause func(at time.Duration) bool
 	// Freeze says until when the receiver's process stands still; what comes meanwhile waits in the kernel. nil: never.
 	Freeze func(at time.Duration) (until time.Duration)
-	Watch  Watch // nil: nobody
-	Stalls  sim.Stalls // of the ends and of the link between them, of schemes on sim's nodes; none
+	Watch  Watch      // nil: nobody
+	Stalls sim.Stalls // of the ends and of the link between them, of schemes on sim's nodes; none
 	// Trace, if set, is told what happens, for a person to read.
 	Trace func(format string, args ...any)
 }
