@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fairlead-live/fairlead/bridge/events"
 )
 
 //go:embed openapi.yaml
@@ -91,22 +93,25 @@ func (s *Server) patterns() map[string]http.HandlerFunc {
 		"GET /v1/config":                           s.getConfig,
 		"POST /v1/config/diff":                     s.onConfig(s.cfg.Source.DiffConfig),
 		"POST /v1/config/apply":                    s.onConfig(s.cfg.Source.ApplyConfig),
+		"GET /v1/events":                           events.Handler(s.cfg.Source.Events(), s.stillAllowed),
+		"GET /v1/drain":                            s.getDrain,
+		"POST /v1/drain":                           s.drain,
 		"GET /v1/addresses":                        s.getAddresses,
 		"GET /v1/streams/{app}/{key}/picture.flv":  s.getPicture,
-		"GET /{$}":                       s.cfg.Page.ServeHTTP,
-		"GET /page.js":                   s.cfg.Page.ServeHTTP,
-		"GET /page.css":                  s.cfg.Page.ServeHTTP,
-		"GET /v1/version":                s.getVersion,
-		"GET /v1/openapi.yaml":           s.getOpenAPI,
-		"GET /stats":                     s.getSLS,
-		"GET /v3/paths/list":             s.getPaths,
-		"GET /v3/paths/get/{name...}":    s.getPath,
-		"GET /v3/srtconns/get/{name...}": s.getSRTConn,
-		"GET /metrics":                   s.metrics.ServeHTTP,
-		"GET /stat":                      s.getNginx,
-		"GET /debug/pprof/":              pprof.Index,
-		"GET /debug/pprof/profile":       pprof.Profile,
-		"GET /debug/pprof/trace":         pprof.Trace,
+		"GET /{$}":                                 s.cfg.Page.ServeHTTP,
+		"GET /page.js":                             s.cfg.Page.ServeHTTP,
+		"GET /page.css":                            s.cfg.Page.ServeHTTP,
+		"GET /v1/version":                          s.getVersion,
+		"GET /v1/openapi.yaml":                     s.getOpenAPI,
+		"GET /stats":                               s.getSLS,
+		"GET /v3/paths/list":                       s.getPaths,
+		"GET /v3/paths/get/{name...}":              s.getPath,
+		"GET /v3/srtconns/get/{name...}":           s.getSRTConn,
+		"GET /metrics":                             s.metrics.ServeHTTP,
+		"GET /stat":                                s.getNginx,
+		"GET /debug/pprof/":                        pprof.Index,
+		"GET /debug/pprof/profile":                 pprof.Profile,
+		"GET /debug/pprof/trace":                   pprof.Trace,
 	}
 }
 
@@ -153,6 +158,17 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		}
 		return true
 	}
+	if !token.fits(r) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="fairlead", charset="UTF-8"`)
+		refuse(w, http.StatusUnauthorized, "this needs the api-token")
+		s.cfg.Logger.Debug("api: refused", "peer", r.RemoteAddr, "path", r.URL.Path)
+		return false
+	}
+	return true
+}
+
+// fits says whether a request brings the token.
+func (t *token) fits(r *http.Request) bool {
 	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if _, password, ok := r.BasicAuth(); ok {
 		given = password
@@ -161,13 +177,13 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		given = r.URL.Query().Get("token")
 	}
 	sum := sha256.Sum256([]byte(given))
-	if subtle.ConstantTimeCompare(sum[:], token.sum[:]) != 1 {
-		w.Header().Set("WWW-Authenticate", `Basic realm="fairlead", charset="UTF-8"`)
-		refuse(w, http.StatusUnauthorized, "this needs the api-token")
-		s.cfg.Logger.Debug("api: refused", "peer", r.RemoteAddr, "path", r.URL.Path)
-		return false
-	}
-	return true
+	return subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
+}
+
+// stillAllowed is asked while a response lasts: the token may be another one by now.
+func (s *Server) stillAllowed(r *http.Request) bool {
+	t := s.token.Load()
+	return t.open && loopback(r.Host) || !t.open && t.fits(r)
 }
 
 func sameOrigin(origin, host string) bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/fairlead-live/fairlead/bridge/advice"
+	"github.com/fairlead-live/fairlead/bridge/events"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
@@ -45,6 +46,21 @@ func (f *fixed) Outputs() []OutputStats {
 
 func (f *fixed) Advice(string) []advice.Sentence {
 	return []advice.Sentence{{Rule: "gop_long", Text: "too long", Evidence: "8 s"}}
+}
+
+func (f *fixed) Webhooks() []events.WebhookStats { return []events.WebhookStats{{Posted: 3}} }
+
+func (f *fixed) Events() *events.Bus { return events.NewBus() }
+
+func (f *fixed) Drain(_ time.Duration, to string) error {
+	if to == "nowhere" {
+		return errors.New("nowhere is no address")
+	}
+	return nil
+}
+
+func (f *fixed) Drained() DrainState {
+	return DrainState{State: "draining", Publishers: map[string]int{"quic": 2}}
 }
 
 func (f *fixed) Target(string) int64 { return 3_400_000 }

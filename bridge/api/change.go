@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"time"
 )
 
 // maxBody bounds what a request may bring.
@@ -54,6 +55,38 @@ func (s *Server) onOutput(do func(id string) error, done string) http.HandlerFun
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
+
+// drain takes the relay out of service: {"to": "fairlead://…", "for_s": 30}, both optional, as is the body.
+func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
+	b, ok := body(w, r)
+	if !ok {
+		return
+	}
+	var ask struct {
+		To   string  `json:"to"`
+		ForS float64 `json:"for_s"`
+	}
+	if len(b) > 0 {
+		if err := json.Unmarshal(b, &ask); err != nil {
+			refuse(w, http.StatusBadRequest, "it wants {\"to\": \"fairlead://…\", \"for_s\": 30}, or nothing: "+err.Error())
+			return
+		}
+	}
+	if ask.ForS < 0 || ask.ForS > 1e6 {
+		refuse(w, http.StatusBadRequest, "for_s is no time to move on")
+		return
+	}
+	if err := s.cfg.Source.Drain(time.Duration(ask.ForS*float64(time.Second)), ask.To); err != nil {
+		failed(w, err)
+		return
+	}
+	s.cfg.Logger.Info("api: drain", "to", ask.To, "by", r.RemoteAddr)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(s.cfg.Source.Drained())
+}
+
+func (s *Server) getDrain(w http.ResponseWriter, _ *http.Request) { answer(w, s.cfg.Source.Drained()) }
 
 func (s *Server) getConfig(w http.ResponseWriter, _ *http.Request) { answer(w, s.cfg.Source.Config()) }
 

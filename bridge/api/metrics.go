@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strconv"
+
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 	"github.com/fairlead-live/fairlead/bridge/stutter"
@@ -47,12 +49,13 @@ var (
 	mStalled       = metric{"fairlead_stream_stalled", "1 while the viewer sees a standing picture", false, []string{"stream"}}
 	mTarget        = metric{"fairlead_stream_target_bps", "what the way from the publisher has room for, where the relay estimates it", false, []string{"stream"}}
 	mOutStallS     = metric{"fairlead_output_stall_seconds_total", "the same of the destination's viewers", true, []string{"id", "stream", "cause"}}
+	mWebhook       = metric{"fairlead_webhook_events_total", "events that a webhook took (posted), that were given up (failed), that there was no room for (lost)", true, []string{"webhook", "result"}}
 	mUptime        = metric{"fairlead_uptime_seconds", "since the relay started", false, nil}
 )
 
 var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
 	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog,
-	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mUptime}
+	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mWebhook, &mUptime}
 
 func (m *metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.name, m.help, m.labels, nil) }
 
@@ -113,6 +116,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- mOutStallS.sample(o.Stutter.Settled[c].Seconds(), o.ID, o.Stream, c.String())
 		}
 		ch <- mOutBacklog.sample(float64(o.Backlog), o.ID, o.Stream)
+	}
+	for i, w := range c.s.cfg.Source.Webhooks() {
+		n := strconv.Itoa(i + 1)
+		ch <- mWebhook.sample(float64(w.Posted), n, "posted")
+		ch <- mWebhook.sample(float64(w.Failed), n, "failed")
+		ch <- mWebhook.sample(float64(w.Lost), n, "lost")
 	}
 	ch <- mUptime.sample(c.s.uptime())
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/advice"
+	"github.com/fairlead-live/fairlead/bridge/events"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
@@ -56,6 +57,11 @@ type Source interface {
 
 	Addresses() []Address
 
+	Events() *events.Bus
+	Webhooks() []events.WebhookStats             // in the order of the configuration
+	Drain(within time.Duration, to string) error // 0: as long as is usual; empty: to the same address
+	Drained() DrainState
+
 	AddOutput(stream string, urls []string) (id string, err error)
 	RemoveOutput(id string) error
 	PauseOutput(id string) error
@@ -64,6 +70,14 @@ type Source interface {
 	Config() map[string]any // words and values, secrets masked
 	DiffConfig(yaml []byte) (Changes, error)
 	ApplyConfig(yaml []byte) (Changes, error)
+}
+
+// DrainState says how far a relay's going out of service has come.
+type DrainState struct {
+	State      string         `json:"state"`        // serving, draining, drained
+	To         string         `json:"to,omitempty"` // where publishers were sent
+	LeftS      float64        `json:"left_s"`       // they have to move on
+	Publishers map[string]int `json:"publishers"`   // that are here, by protocol
 }
 
 // Changes says what a new configuration changes.

@@ -44,7 +44,7 @@ func Take(dst, src *Relay, word string) {
 }
 
 // secret words are shown as set or not.
-var secret = map[string]bool{"auth-secret": true, "auth-jwt-secret": true, "auth-signed": true, "srt-passphrase": true, "api-token": true}
+var secret = map[string]bool{"auth-secret": true, "auth-jwt-secret": true, "auth-signed": true, "srt-passphrase": true, "api-token": true, "webhook": true, "webhook-secret": true}
 
 // masked stands for a secret that is set.
 const masked = "***"

@@ -53,6 +53,9 @@ type Relay struct {
 	AuthHookOpen   bool
 	AuthPlay       bool // players, too
 
+	Webhook       []string // URLs that are told what happens
+	WebhookSecret string   // signs what they are told
+
 	Takeover []string // POLICY, APP/KEY=POLICY or APP/*=POLICY
 
 	Drain   time.Duration // how long publishers over QUIC have to move on when the relay is told to end
@@ -90,6 +93,8 @@ func (r *Relay) Bind(s *Set) {
 	s.Duration(&r.AuthHookWithin, "auth-hook-within", 2*time.Second, "how long auth-hook has to answer")
 	s.Bool(&r.AuthHookOpen, "auth-hook-open", false, "admit everybody while auth-hook does not answer")
 	s.Bool(&r.AuthPlay, "auth-play", false, "players need a credential, too")
+	s.List(&r.Webhook, "webhook", "`URL` that is told by POST what happens (docs/events.md), repeatable")
+	s.String(&r.WebhookSecret, "webhook-secret", "", "`SECRET` that signs it, 16 characters or more; env:NAME and file:PATH")
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
 	s.Duration(&r.Drain, "drain", 0, "when told to end, give publishers over QUIC this long to move on to another relay")
@@ -122,6 +127,9 @@ func (r *Relay) Validate() error {
 		}
 	}
 	if err := r.checkAPI(); err != nil {
+		return err
+	}
+	if err := r.checkWebhook(); err != nil {
 		return err
 	}
 	if r.Connections < 0 || r.Connections > 1_000_000 {
@@ -194,6 +202,24 @@ func (r *Relay) checkAPI() error {
 	host, _, _ := net.SplitHostPort(r.API)
 	if ip := net.ParseIP(host); r.API != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("%w: api: %s can be reached by others; set api-token, or listen on 127.0.0.1", ErrUsage, r.API)
+	}
+	return nil
+}
+
+// maxWebhooks bounds them: each has a goroutine and a queue.
+const maxWebhooks = 16
+
+func (r *Relay) checkWebhook() error {
+	if len(r.Webhook) > maxWebhooks {
+		return fmt.Errorf("%w: webhook: %d, at most %d", ErrUsage, len(r.Webhook), maxWebhooks)
+	}
+	for i, w := range r.Webhook {
+		if u, err := url.Parse(w); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("%w: webhook: number %d is not http://… or https://…", ErrUsage, i+1)
+		}
+	}
+	if n := len(r.WebhookSecret); n > 0 && n < 16 && !strings.Contains(r.WebhookSecret, ":") {
+		return fmt.Errorf("%w: webhook-secret: %d characters; at least 16", ErrUsage, n)
 	}
 	return nil
 }

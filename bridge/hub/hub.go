@@ -40,6 +40,9 @@ type Config struct {
 	Takeover   func(name string) Takeover // asked when a second publisher of name comes; it must not wait; nil: TakeIdle with Idle
 	Slate      *Slate                     // shown while a publisher of the same codec is gone; nil: its last key frame
 	Now        func() time.Time
+
+	// Notify is told what changes; nil: nobody. A stream's lock is held: it must not wait, nor call the hub.
+	Notify func(Change)
 }
 
 func (c *Config) defaults() {

@@ -26,6 +26,7 @@ func (s *stream) look(f stutter.Facts) {
 		f.Received = s.counts.Bytes
 	}
 	s.live.Tick(at, f)
+	s.watchStall(at)
 	for _, sub := range s.subs {
 		if p := sub.info.Player; p != nil {
 			p.mu.Lock()

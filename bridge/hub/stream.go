@@ -49,7 +49,8 @@ type stream struct {
 	counts    StreamCounts
 
 	live       *stutter.Live // what a viewer gets who reads at once
-	shape      advice.Meter  // what the publisher's frames look like
+	stall      stall
+	shape      advice.Meter // what the publisher's frames look like
 	succession succession
 	successors int // subscribers whose Succeed is still to come
 }
@@ -75,7 +76,8 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 		before = &old.info
 		s.drop(old, ErrReplaced)
 	}
-	if s.holdTimer != nil {
+	resumed := s.holdTimer != nil
+	if resumed {
 		s.holdTimer.Stop()
 		s.holdTimer = nil
 	}
@@ -86,6 +88,10 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	s.counts.Publishes++
 	s.shape = advice.Meter{}
 	s.time.begin()
+	s.tell(Change{Kind: Published, Publisher: info})
+	if resumed {
+		s.tell(Change{Kind: Resumed, Publisher: info})
+	}
 	return p, nil
 }
 
@@ -97,6 +103,7 @@ func (s *stream) drop(p *Publisher, cause error) {
 	s.publisher = nil
 	p.err = cause
 	close(p.done)
+	s.tell(Change{Kind: Unpublished, Publisher: p.info, Err: cause})
 }
 
 // lost is drop, and the hold that follows; mu is not held.
@@ -110,6 +117,7 @@ func (s *stream) lost(p *Publisher, cause error) {
 	empty := len(s.subs) == 0
 	if !empty {
 		// What is held begins after fillAfter: who is gone for Hold and comes back is in time.
+		s.tell(Change{Kind: Held})
 		hold := s.hub.cfg.Hold
 		s.holdTimer = time.AfterFunc(hold+min(fillAfter, hold/10), func() { s.end(nil) })
 	}
@@ -143,6 +151,9 @@ func (s *stream) end(cause error) {
 		}
 	}
 	s.subs, s.gop, s.lastKey = nil, nil, nil
+	if s.counts.Publishes > 0 {
+		s.tell(Change{Kind: Ended})
+	}
 	s.mu.Unlock()
 	s.hub.forget(s)
 }

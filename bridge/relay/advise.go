@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/advice"
 	"github.com/fairlead-live/fairlead/bridge/api"
+	"github.com/fairlead-live/fairlead/bridge/events"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 	"github.com/fairlead-live/fairlead/bridge/stutter"
@@ -91,9 +92,11 @@ func (a *adviser) look(now time.Time, r *Relay) {
 		f.SocketDrops, f.SocketBuffer, f.SocketWanted = a.drops.over(60), buffer, udp.ReceiveBuffer
 		all, began, ended := s.keeper.Look(now, &f)
 		for _, x := range began {
+			r.bus.Publish(events.Advice, st.Name, map[string]any{"rule": x.Rule, "text": x.Text, "evidence": x.Evidence})
 			r.log.Warn("advice", "stream", st.Name, "rule", x.Rule, "text", x.Text, "evidence", x.Evidence)
 		}
 		for _, x := range ended {
+			r.bus.Publish(events.AdviceEnd, st.Name, map[string]any{"rule": x.Rule})
 			r.log.Info("advice: no longer", "stream", st.Name, "rule", x.Rule)
 		}
 		a.mu.Lock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/events"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
@@ -24,6 +25,7 @@ const maxOutputs = 1000
 type outputs struct {
 	hub *hub.Hub
 	log *slog.Logger
+	bus *events.Bus // nil: nobody is told
 
 	mu   sync.Mutex
 	ctx  context.Context // of run; nil before
@@ -50,6 +52,16 @@ func outputID(d config.Destination) string {
 
 func (o *outputs) make(d config.Destination) (*rtmpout.Output, error) {
 	cfg := rtmpout.Config{Hub: o.hub, Stream: d.Name, URL: rtmpout.Fixed(d.URLs[0]), Logger: o.log}
+	if o.bus != nil {
+		id, name := outputID(d), d.Name
+		cfg.OnState = func(s rtmpout.State, why string) {
+			data := map[string]any{"id": id, "state": s.String()}
+			if why != "" && s != rtmpout.Publishing {
+				data["error"] = why
+			}
+			o.bus.Publish(events.Output, name, data)
+		}
+	}
 	for _, u := range d.URLs[1:] {
 		cfg.Backup = append(cfg.Backup, rtmpout.Fixed(u))
 	}

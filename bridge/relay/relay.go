@@ -26,6 +26,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/events"
 	"github.com/fairlead-live/fairlead/bridge/feedback"
 	"github.com/fairlead-live/fairlead/bridge/httpflv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
@@ -50,17 +51,20 @@ type Relay struct {
 	cfg    config.Relay // guarded by reload once Run has begun
 	parse  func(yaml []byte) (config.Relay, error)
 
-	srt     *srtlink.Listener
-	quic    *quiclink.Listener
-	rtmp    net.Listener
-	rtmpd   *rtmpserver.Server
-	http    net.Listener
-	api     net.Listener
-	control *api.Server // nil: off
-	links   links
-	adviser adviser
-	outputs outputs
-	ready   atomic.Bool
+	srt      *srtlink.Listener
+	quic     *quiclink.Listener
+	rtmp     net.Listener
+	rtmpd    *rtmpserver.Server
+	http     net.Listener
+	api      net.Listener
+	control  *api.Server // nil: off
+	links    links
+	adviser  adviser
+	drainer  drainer
+	bus      *events.Bus // what happens
+	webhooks []*events.Webhook
+	outputs  outputs
+	ready    atomic.Bool
 }
 
 // Open checks the configuration and opens every listener. The error says which address of which protocol failed.
@@ -75,15 +79,19 @@ func Open(cfg config.Relay, log *slog.Logger) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: slate: %w", config.ErrUsage, err)
 	}
-	r := &Relay{cfg: cfg, log: log, board: feedback.NewBoard()}
+	r := &Relay{cfg: cfg, log: log, bus: events.NewBus(), drainer: drainer{asked: make(chan drainRequest, 1)}, board: feedback.NewBoard()}
 	rules, err := cfg.TakeoverRules()
 	if err != nil {
 		return nil, err
 	}
 	r.rules.Store(&rules)
-	r.hub = hub.New(hub.Config{Hold: cfg.Hold, Slate: slate, Takeover: r.takeover})
-	r.outputs.hub, r.outputs.log = r.hub, log
+	r.hub = hub.New(hub.Config{Hold: cfg.Hold, Slate: slate, Takeover: r.takeover, Notify: r.notify})
+	r.outputs.hub, r.outputs.log, r.outputs.bus = r.hub, log, r.bus
 	r.generated = "live/" + strings.ToLower(base32.StdEncoding.EncodeToString(randomKey())[:16])
+	if err := r.makeWebhooks(&cfg); err != nil {
+		r.close()
+		return nil, err
+	}
 	guard, names, err := r.access(&cfg)
 	if err != nil {
 		r.close()
@@ -205,6 +213,17 @@ func (r *Relay) Run(ctx context.Context) error {
 	wg.Go(func() { // ends when it is told to, or with the rest
 		select {
 		case <-told.Done():
+		case ask := <-r.drainer.asked:
+			drain, stop := context.WithCancel(ctx)
+			unless := context.AfterFunc(told, stop) // whoever ends the relay does not wait for this
+			r.drainNow(drain, ask.within, ask.to)
+			unless()
+			stop()
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-told.Done():
 			r.drain(ctx)
 			cancel(context.Cause(told))
 		case <-ctx.Done():
@@ -235,6 +254,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	serve("push", r.outputs.run)
 	serve("judge", r.judge)
+	serve("webhook", r.runWebhooks)
 	r.ready.Store(true)
 	<-ctx.Done()
 	r.ready.Store(false)
@@ -251,17 +271,6 @@ func (r *Relay) config() config.Relay {
 	r.reload.Lock()
 	defer r.reload.Unlock()
 	return r.cfg
-}
-
-// drain lets publishers move on, for as long as the configuration says.
-func (r *Relay) drain(ctx context.Context) {
-	cfg := r.config()
-	if r.quic == nil || cfg.Drain == 0 {
-		return
-	}
-	r.ready.Store(false)
-	r.log.Info("draining", "left_ms", cfg.Drain.Milliseconds(), "to", cfg.DrainTo)
-	r.quic.Drain(ctx, cfg.Drain, cfg.DrainTo)
 }
 
 func (r *Relay) serveHTTP(ctx context.Context) error {

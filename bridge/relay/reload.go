@@ -9,6 +9,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/api"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
+	"github.com/fairlead-live/fairlead/bridge/events"
 )
 
 // live are the words that a running relay takes over; a change of the others waits for the next start.
@@ -89,6 +90,7 @@ func (r *Relay) Reload(next config.Relay) (api.Changes, error) {
 		}
 	}
 	r.cfg = merged(r.cfg, next)
+	r.bus.Publish(events.Reload, "", map[string]any{"applied": c.Applied, "needs_restart": c.Restart})
 	r.log.Info("configuration reloaded", "applied", strings.Join(c.Applied, " "), "needs_restart", strings.Join(c.Restart, " "))
 	return c, nil
 }

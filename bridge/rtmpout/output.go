@@ -51,6 +51,9 @@ type Config struct {
 	Backup []URL        // tried in turn while the one in use is down
 	Logger *slog.Logger // nil: silent
 
+	// OnState is told of each new state, and of the error that led to it, if one did; nil: nobody. It must not wait, nor call the output.
+	OnState func(s State, lastError string)
+
 	FlashVersion string        // what we call ourselves; rtmp.DefaultFlashVersion
 	ChunkSize    int           // 4096
 	TLS          *tls.Config   // for rtmps; nil: system roots and the host's name
@@ -226,10 +229,13 @@ func (o *Output) info() hub.SubscriberInfo {
 
 func (o *Output) set(s State) {
 	o.mu.Lock()
-	was := o.stats.State
+	was, why := o.stats.State, o.stats.LastError
 	o.stats.State = s
 	o.mu.Unlock()
 	if was != s {
+		if o.cfg.OnState != nil {
+			o.cfg.OnState(s, why)
+		}
 		o.cfg.Logger.Debug("push: state", "from", was.String(), "to", s.String())
 	}
 }

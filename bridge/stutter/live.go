@@ -226,6 +226,38 @@ type Report struct {
 // StallSecondsPer100 is seconds stalled per 100 s, of the last 100.
 func (r *Report) StallSecondsPer100() float64 { return per100(r.Last100.Sum().Seconds(), r.Span) }
 
+// Stalled says whether a viewer waits now, why, and since how long.
+func (l *Live) Stalled() (c Cause, lasted time.Duration, ok bool) {
+	g, ok := l.openGap()
+	for i := len(l.pending) - 1; i >= 0 && !ok; i-- {
+		if p := l.pending[i]; p.From <= l.now && p.to() > l.now-binEvery {
+			g, ok = p, true
+		}
+	}
+	if !ok {
+		return 0, 0, false
+	}
+	lasted = min(g.to(), l.now) - g.From
+	if g.part {
+		lasted += l.length
+	}
+	return l.cause(&g), lasted, true
+}
+
+// Total is how long a viewer has waited, by what is known now.
+func (l *Live) Total() ByCause {
+	t := l.total
+	for i := range l.pending {
+		if g := &l.pending[i]; g.From < l.now {
+			t[l.cause(g)] += min(g.to(), l.now) - g.From
+		}
+	}
+	if g, ok := l.openGap(); ok {
+		t[l.cause(&g)] += g.Length
+	}
+	return t
+}
+
 // Report says how it stands at the newest time the Live was told.
 func (l *Live) Report() Report {
 	p := l.player()
