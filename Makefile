@@ -6,7 +6,7 @@ SOAK ?= 30m
 VERSION ?= $(shell git describe --tags --always 2>/dev/null | sed 's/^v//; s/^[^0-9]/0~&/')
 ARGS ?=
 
-.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz soak deb release size curves
+.PHONY: help build page run demo test check fmt vet fix lint arch race tidy fuzz soak walk deb release size curves
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ fuzz: ## every fuzz target for FUZZTIME
 soak: ## a relay under load for SOAK, then 30 hours of frames in virtual time: nothing may grow
 	$(GO) test -count=1 -v -timeout 0 -run 'TestSoak$$' ./cmd/fairlead -soak $(SOAK)
 	$(GO) test -count=1 -v -run 'TestHoursOfFrames$$' ./bridge/hub -hours 30
+
+walk: build ## a new operator's first minutes, each timed
+	$(GO) test -count=1 -v -timeout 20m -run 'TestWalk$$' ./cmd/fairlead -walk
 
 deb: build ## out/release/fairlead_VERSION_ARCH.deb of this machine's binary
 	cmd/fairlead/package/deb.sh bin/fairlead "$(VERSION)" "$$(dpkg --print-architecture)" out/release

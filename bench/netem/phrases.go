@@ -33,7 +33,7 @@ func (p *parser) step() {
 			s.For = p.time()
 		}
 	default:
-		p.fail(t, "unknown word"+nearest(word, stepWords))
+		p.fail(t, "unknown word"+nearestTo(word, stepWords))
 	}
 	p.each(func(c *Config) { c.Schedule = append(c.Schedule, s) })
 }
@@ -50,7 +50,7 @@ func (p *parser) delay() Delay {
 			t, name := p.take("a distribution")
 			i := slices.Index(distributionNames, name)
 			if i < 0 {
-				p.fail(t, "unknown distribution"+nearest(name, distributionNames))
+				p.fail(t, "unknown distribution"+nearestTo(name, distributionNames))
 				return d
 			}
 			d.Dist = Distribution(i)

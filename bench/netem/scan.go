@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bridge/nearest"
 )
 
 // take returns the next word; want describes it where there is none.
@@ -193,37 +195,11 @@ func (p *parser) limit() Limit {
 	return Limit{Time: d}
 }
 
-// nearest suggests the known word that differs in at most two letters.
-func nearest(word string, known []string) string {
-	best, least := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < least {
-			best, least = k, d
-		}
-	}
-	if best == "" {
+// nearestTo suggests the known word that differs in at most two letters.
+func nearestTo(word string, known []string) string {
+	best, ok := nearest.Word(word, known, 2)
+	if !ok {
 		return "; known are " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

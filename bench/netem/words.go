@@ -219,7 +219,7 @@ func (p *parser) top() {
 	case "up", "down", "both":
 		p.direction(t)
 	default:
-		p.fail(t, "unknown word"+nearest(word, topWords))
+		p.fail(t, "unknown word"+nearestTo(word, topWords))
 	}
 }
 

@@ -5,7 +5,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/fairlead-live/fairlead/bridge/nearest"
 )
 
 // ErrUsage is wrapped by every error that the person who typed it can mend.
@@ -31,6 +32,7 @@ type Set struct {
 	flags *flag.FlagSet
 	words []string
 	lists map[string]*[]string
+	tree  [2]string // the lists that streams in a file adds to; empty: it has none
 	file  string
 }
 
@@ -189,10 +191,13 @@ func (s *Set) explain(err error) string {
 }
 
 func (s *Set) meant(word, prefix string) string {
-	best := slices.MinFunc(append([]string{"config"}, s.words...), func(a, b string) int {
-		return cmp.Compare(distance(a, word), distance(b, word))
-	})
-	if distance(best, word) > max(2, len(word)/2) {
+	return suggest(word, prefix, append([]string{"config"}, s.words...))
+}
+
+// suggest names the known word that was meant, if one is near.
+func suggest(word, prefix string, known []string) string {
+	best, ok := nearest.Word(word, known, max(2, len(word)/2))
+	if !ok {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
@@ -232,19 +237,18 @@ func (s *Set) parseYAML(name string, b []byte, set map[string]bool) error {
 		return fmt.Errorf("%w: %s: %w", ErrUsage, name, err)
 	}
 	for _, doc := range f.Docs {
-		var pairs []*ast.MappingValueNode
-		switch body := doc.Body.(type) {
-		case nil:
-		case *ast.MappingNode:
-			pairs = body.Values
-		case *ast.MappingValueNode:
-			pairs = []*ast.MappingValueNode{body}
-		default:
+		words, err := pairs(doc.Body)
+		if err != nil {
 			return fmt.Errorf("%w: %s: not a list of key: value", ErrUsage, name)
 		}
 		seen := map[string]bool{}
-		for _, p := range pairs {
+		var tree ast.Node
+		for _, p := range words {
 			word, line := p.Key.String(), p.Key.GetToken().Position.Line
+			if word == "streams" && s.tree[0] != "" && !seen[word] {
+				seen[word], tree = true, p.Value
+				continue
+			}
 			if !slices.Contains(s.words, word) {
 				return fmt.Errorf("%w: %s:%d: unknown key %q%s", ErrUsage, name, line, word, s.meant(word, ""))
 			}
@@ -257,6 +261,11 @@ func (s *Set) parseYAML(name string, b []byte, set map[string]bool) error {
 			}
 			if err := s.setYAML(word, p.Value); err != nil {
 				return fmt.Errorf("%w: %s:%d: %s: %w", ErrUsage, name, line, word, err)
+			}
+		}
+		if tree != nil {
+			if err := s.parseStreams(name, tree, set); err != nil {
+				return err
 			}
 		}
 	}
@@ -302,25 +311,4 @@ func scalar(v ast.Node) (string, error) {
 		return v.GetToken().Value, nil
 	}
 	return "", errors.New("wants one value")
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diag
-			if a[i] != b[j] {
-				d++
-			}
-			diag = row[j+1]
-			row[j+1] = min(d, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -96,6 +96,8 @@ func FuzzYAML(f *testing.F) {
 	f.Add("srt: :1\nkey:\n- a/b\n")
 	f.Add("key: [a, {b: c}]\n")
 	f.Add("---\n...\n")
+	f.Add("streams:\n  a/b:\n    secret: c\n    push:\n    - rtmp://d/e/f\n    - [rtmp://d/e/f, g]\n")
+	f.Add("streams: {a/b: {push: x}, c/d: }\n")
 	f.Fuzz(func(_ *testing.T, text string) {
 		var r Relay
 		s := NewSet("relay")

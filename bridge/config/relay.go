@@ -84,6 +84,7 @@ func (r *Relay) Bind(s *Set) {
 	s.List(&r.Key, "key", "`APP/KEY` that may be published, or APP/KEY=SECRET, repeatable; without it and without auth-… one is generated")
 	s.List(&r.Push, "push", "`APP/KEY=URL`: push this stream to rtmp(s)://…, repeatable; URL|URL|…: to the first that works")
 	s.List(&r.Takeover, "takeover", "`POLICY` for a second publisher of a key: idle (the first keeps it until it is silent for 2 s, or idle:5s), newest (the same identity takes over at once), reject; repeatable, APP/KEY=POLICY and APP/*=POLICY too")
+	s.Streams("key", "push")
 	s.List(&r.AuthSecret, "auth-secret", "`SECRET` of expiring tokens (see --token), repeatable: the next one and the one being replaced; env:NAME and file:PATH here and below")
 	s.List(&r.AuthJWTSecret, "auth-jwt-secret", "`SECRET` of JSON Web Tokens signed with HS256 to HS512, repeatable")
 	s.String(&r.AuthJWKS, "auth-jwks", "", "`FILE` or URL of the key set for JSON Web Tokens signed with RSA, ECDSA or Ed25519")

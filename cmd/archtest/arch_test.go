@@ -21,7 +21,7 @@ const module = "github.com/fairlead-live/fairlead"
 var pure = []string{
 	"fec/...", "congestion/...",
 	"transport", "transport/seq", "transport/wire", "transport/srtp", "transport/arq", "transport/playout", "transport/session", "transport/srt/...",
-	"bridge/advice", "bridge/amf", "bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest", "bridge/stutter",
+	"bridge/advice", "bridge/amf", "bridge/nearest", "bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest", "bridge/stutter",
 	"bench/cc", "bench/clip", "bench/encoder", "bench/netem", "bench/show", "bench/sim",
 }
 
