@@ -16,7 +16,7 @@
 // With a backup, one that acknowledges nothing for FailAfter is left for it. Nobody else notices: an output shares no lock, goroutine or
 // buffer with another one.
 //
-// Memory: the hub's queue, TCP's send buffer (Config.SendBuffer), 32 KiB to read into; twice that while it moves.
+// Memory: the hub's queue, TCP's send buffer (Config.SendBuffer), 4 KiB to read into; twice that while it moves.
 //
 // What an address says behind a '#' is about the destination: Options.
 //

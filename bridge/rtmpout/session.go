@@ -25,7 +25,7 @@ const (
 	renewAfter = 20 * 24 * time.Hour
 	// lastWords is how long a destination has to take a clean end.
 	lastWords = 500 * time.Millisecond
-	readSize  = 32 << 10
+	readSize  = 4 << 10 // a server has only commands to say
 )
 
 // session is one connection that is publishing, or about to.

@@ -64,9 +64,14 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 // run reads until the connection ends, and says why.
 func (c *conn) run(ctx context.Context) error {
 	buf := make([]byte, readSize)
+	var armed time.Time
 	for {
-		if err := c.nc.SetReadDeadline(c.deadline()); err != nil {
-			return err
+		// Not for every message: it moves a timer. One that is armed too early is armed again when it fires.
+		if d := c.deadline(); d.IsZero() || armed.IsZero() || d.Before(armed) || d.Sub(armed) > armEvery {
+			if err := c.nc.SetReadDeadline(d); err != nil {
+				return err
+			}
+			armed = d
 		}
 		if ctx.Err() != nil { // only now: the deadline above may have covered the one that says so
 			return errShutdown
@@ -80,10 +85,17 @@ func (c *conn) run(ctx context.Context) error {
 			return ferr
 		}
 		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && now.Before(c.deadline()) && !(c.player != nil && c.player.ended()) {
+				armed = time.Time{}
+				continue
+			}
 			return c.readError(ctx, now, err)
 		}
 	}
 }
+
+// armEvery is how far the read deadline may lag behind. Ours.
+const armEvery = time.Second
 
 func (c *conn) readError(ctx context.Context, now time.Time, err error) error {
 	switch {

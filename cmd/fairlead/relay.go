@@ -4,12 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/relay"
 )
+
+// gcPercent is how much garbage a relay lets come together, beside what is in use: nearly all of that is media, which costs nothing to look
+// through. With Go's own 100 a relay of 30 streams of 4 Mbit/s took 89 MB, with 40 62 MB and with 25 55 MB; collecting is a tenth of its
+// CPU time then. GOGC in the environment goes before it.
+const gcPercent = 25
 
 func runRelay(ctx context.Context, e env) error {
 	if len(e.args) > 0 && e.args[0] == "token" {
@@ -34,6 +41,9 @@ func runRelay(ctx context.Context, e env) error {
 		}
 		fmt.Fprintln(e.stdout, "fairlead: the settings are right")
 		return nil
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	log := newLogger(e.stderr, cfg.Log, cfg.LogFormat)
 	r, err := relay.Open(cfg, log)
