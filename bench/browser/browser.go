@@ -39,7 +39,7 @@ func Open(t testing.TB, url string) *Tab {
 	chromium := need.Program(t, "chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(Patience))
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.UserDataDir(need.Dir(t)), chromedp.WSURLReadTimeout(Patience))
 	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
 	ctx, stop := chromedp.NewContext(allocator)

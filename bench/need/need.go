@@ -33,6 +33,20 @@ func Until(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// Dir makes a folder for a program whose children may still write into it while they end; t.TempDir calls that a failure.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fairlead-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(Patience); os.RemoveAll(dir) != nil && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		}
+	})
+	return dir
+}
+
 // Program returns the path of a program; under -short the test is skipped, as RealTime does. Where the program is missing the
 // test is skipped and says why; in CI (environment CI=true) that is a failure instead, because .ci/run installs everything.
 func Program(t testing.TB, name string) string {

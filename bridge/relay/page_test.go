@@ -43,7 +43,7 @@ func TestPageInChromium(t *testing.T) {
 
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.UserDataDir(need.Dir(t)), chromedp.WSURLReadTimeout(2*need.Patience))
 	browser, stop := chromedp.NewExecAllocator(ctx, options...)
 	defer stop()
 	tab, stop := chromedp.NewContext(browser)

@@ -75,7 +75,7 @@ func TestCompletion(t *testing.T) {
 	if err := os.WriteFile(file, []byte(run(t, "completion", "bash")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for line, want := range map[string]string{"fairlead re": "relay", "fairlead relay --srt-l": "--srt-latency --srt-listener", "fairlead completion z": "zsh", "fairlead bench sel": "selftest", "fairlead version --s": "--sbom"} {
+	for line, want := range map[string]string{"fairlead re": "relay", "fairlead relay --srt-la": "--srt-latency", "fairlead completion z": "zsh", "fairlead bench sel": "selftest", "fairlead version --s": "--sbom"} {
 		script := `source "$1"; COMP_WORDS=($2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _fairlead; echo "${COMPREPLY[@]}"`
 		out, err := exec.Command(bash, "-c", script, "bash", file, line).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
