@@ -35,7 +35,7 @@ func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
 	}
 	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
 	sayReplaced(log, pub)
-	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
+	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "max_latency_ms", req.MaxLatency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
 	sink := &quicSink{pub: pub, log: log, advice: r.board.Open(req.Name)}
 	sink.seen.Store(&api.Link{Latency: req.Latency})
 	sink.unlink = r.links.add(req.Name, func() api.Link { return *sink.seen.Load() })

@@ -51,8 +51,9 @@ func (l *Listener) open(link link, h *wire.Hello, run *running) (*receiving, err
 	if k.rx == nil {
 		flags = 0
 		k.latency = min(max(cmp.Or(h.Latency, defaultLatency), minLatency), maxLatency)
+		k.most = granted(k.latency, h.MaxLatency)
 		k.sink, err = l.cfg.Admit(Request{
-			Name: h.Name, Token: h.Token, Agent: h.Agent, Peer: addrPort(link.conn.RemoteAddr()), Latency: k.latency,
+			Name: h.Name, Token: h.Token, Agent: h.Agent, Peer: addrPort(link.conn.RemoteAddr()), Latency: k.latency, MaxLatency: k.most,
 			Datagram: h.Flags&wire.HelloDatagram != 0, Resume: h.Flags&wire.HelloResume != 0, SessionID: h.SessionID,
 		})
 		if err != nil {
@@ -69,9 +70,17 @@ func (l *Listener) open(link link, h *wire.Hello, run *running) (*receiving, err
 	s.draining, s.farewell = l.draining, l.goodbye
 	s.send(wire.AppendWelcome(nil, &wire.Welcome{
 		Version: wire.Version, Status: 200, SessionID: h.SessionID, Tag: s.tag, Latency: k.latency, Hold: l.cfg.Hold,
-		Flags: flags, MTU: maxMTU,
+		Flags: flags, MTU: maxMTU, MaxLatency: k.most,
 	}))
 	return s, nil
+}
+
+// granted is the latency to which one may grow, of what was asked for; 0: it may not.
+func granted(latency, most time.Duration) time.Duration {
+	if most = min(most, maxLatency); most <= latency {
+		return 0
+	}
+	return most
 }
 
 // enter makes run the connection of its session, after the one before has ended, and returns what that one left to a

@@ -100,7 +100,7 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Targ
 	c.mu.Unlock()
 	h := wire.Hello{
 		Version: wire.Version, Oldest: wire.Version, SessionID: c.id, Latency: target.Latency,
-		Name: target.Name, Token: target.Token, Agent: c.cfg.Agent,
+		Name: target.Name, Token: target.Token, Agent: c.cfg.Agent, MaxLatency: target.Most,
 	}
 	for flag, on := range map[wire.HelloFlags]bool{wire.HelloResume: before != nil, wire.HelloDatagram: datagram, wire.HelloInOrder: target.InOrder} {
 		if on {
@@ -144,7 +144,7 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Targ
 
 // session gives a connection its Sender: the one of before, or a new one.
 func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sending) error {
-	cfg := session.Config{Latency: w.Latency, MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, NoFEC: c.cfg.NoFEC}
+	cfg := session.Config{Latency: w.Latency, MaxLatency: granted(w.Latency, w.MaxLatency), MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, NoFEC: c.cfg.NoFEC}
 	if s.frames == nil {
 		var err error
 		tls, id := s.conn.ConnectionState().TLS, c.id
@@ -163,7 +163,7 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 		s.tx.SetMTU(baseMTU)
 		return nil
 	}
-	s.latency, s.needKey, s.plans = w.Latency, true, make(chan *fec.Plan, 1)
+	s.latency, s.most, s.needKey, s.plans = w.Latency, max(w.Latency, w.MaxLatency), true, make(chan *fec.Plan, 1)
 	if c.cfg.Controller != nil {
 		cfg.Controller = c.cfg.Controller()
 	} else {

@@ -80,7 +80,10 @@ func (s *sending) moveTo(rawURL string) (Target, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Token, t.Latency, t.MaxRate = cmp.Or(t.Token, was.Token), cmp.Or(t.Latency, was.Latency), cmp.Or(t.MaxRate, was.MaxRate)
+	t.Token, t.MaxRate = cmp.Or(t.Token, was.Token), cmp.Or(t.MaxRate, was.MaxRate)
+	if t.Latency == 0 {
+		t.Latency, t.Most = was.Latency, was.Most
+	}
 	t.Carriage, t.InOrder = cmp.Or(t.Carriage, was.Carriage), t.InOrder || was.InOrder
 	return t, nil
 }

@@ -23,14 +23,16 @@ import (
 
 // Request is what a publisher says of itself.
 type Request struct {
-	Name      string // app/key
-	Token     string
-	Agent     string
-	Peer      netip.AddrPort
-	Latency   time.Duration // that it will get
-	Datagram  bool          // media comes in QUIC DATAGRAM frames
-	Resume    bool          // it continues a session that was here within the hold time, or says so
-	SessionID [16]byte
+	Name    string // app/key
+	Token   string
+	Agent   string
+	Peer    netip.AddrPort
+	Latency time.Duration // that it will get
+	// MaxLatency is to what that may grow where the path carries less than the stream; 0: it may not.
+	MaxLatency time.Duration
+	Datagram   bool // media comes in QUIC DATAGRAM frames
+	Resume     bool // it continues a session that was here within the hold time, or says so
+	SessionID  [16]byte
 }
 
 // Rejection is why a publisher is turned away: an HTTP status and a sentence, both of which it reads.

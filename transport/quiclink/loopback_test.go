@@ -262,6 +262,30 @@ func TestFramesArriveWholeAndInOrder(t *testing.T) {
 	}
 }
 
+// A latency that may grow is asked for in the URL, and both ends know of it.
+func TestLatencyRange(t *testing.T) {
+	sink := newCollector()
+	asked := make(chan Request, 1)
+	l, err := Listen(Config{Addr: "127.0.0.1:0", Admit: func(r Request) (Sink, error) { asked <- r; return sink, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- l.Serve(ctx) }()
+	defer func() { cancel(); <-served }()
+	c, done := publish(t, urlOf(l, netip.AddrPort{}, "&latency=1500ms..3s"), steady)
+	if r := <-asked; r.Latency != 1500*time.Millisecond || r.MaxLatency != 3*time.Second {
+		t.Errorf("the relay was asked for %v to %v", r.Latency, r.MaxLatency)
+	}
+	if c.first.most != 3*time.Second || c.first.latency != 1500*time.Millisecond {
+		t.Errorf("the publisher was granted %v to %v", c.first.latency, c.first.most)
+	}
+	feed(t, c, 0, 30)
+	finish(t, c, done, sink)
+	sink.wantAll(t, 30)
+}
+
 func TestRefusalsAreReadByThePublisher(t *testing.T) {
 	l := relayFor(t)
 	for _, c := range []struct {

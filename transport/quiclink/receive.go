@@ -49,6 +49,7 @@ type kept struct {
 	rx         *session.Receiver
 	sink       Sink
 	latency    time.Duration
+	most       time.Duration // to which it may grow; 0: it may not
 	moved      int
 	lostFrames uint64
 }
@@ -60,7 +61,7 @@ func newReceiving(sock *socket, l link, h *wire.Hello, k kept, rate congestion.B
 		link: l, kept: k, sock: sock, quic: func() netip.AddrPort { return addrPort(conn.RemoteAddr()) },
 		peer: returnPath{valid: addrPort(conn.RemoteAddr())},
 	}
-	cfg := session.Config{Latency: k.latency, MaxBitrate: rate, MTU: maxMTU, InOrder: h.Flags&wire.HelloInOrder != 0}
+	cfg := session.Config{Latency: k.latency, MaxLatency: k.most, MaxBitrate: rate, MTU: maxMTU, InOrder: h.Flags&wire.HelloInOrder != 0}
 	if h.Flags&wire.HelloDatagram != 0 {
 		s.frames = make(chan []byte, controlQueue)
 	} else {
@@ -119,7 +120,7 @@ func (s *receiving) end(err error) End {
 // playOut hands on what has arrived of a stream whose connection is gone, and waits for the publisher, which ends ctx by
 // coming back, for as long as what it sends again can be in time.
 func (s *receiving) playOut(ctx context.Context) {
-	last := time.Now().Add(s.latency + grace)
+	last := time.Now().Add(max(s.latency, s.most) + grace)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

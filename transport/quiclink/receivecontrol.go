@@ -62,7 +62,7 @@ func (s *receiving) handleControl(m message) error {
 			s.send(wire.AppendPath(nil, &wire.Path{Reply: true, Tag: s.tag}))
 		}
 	case wire.ControlBye:
-		s.bye = s.now.Add(s.latency + grace)
+		s.bye = s.now.Add(max(s.latency, s.most) + grace)
 	}
 	return nil
 }

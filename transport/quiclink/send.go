@@ -78,8 +78,9 @@ type lasting struct {
 	tx      *session.Sender
 	why     explainer // nil: a controller that does not say
 	latency time.Duration
-	askedAt time.Time // newest request for one
-	needKey bool      // picture frames are of no use before the next key frame
+	most    time.Duration // to which it may grow; latency, where it may not
+	askedAt time.Time     // newest request for one
+	needKey bool          // picture frames are of no use before the next key frame
 }
 
 // explainer is a controller that says what it is doing.
@@ -162,7 +163,7 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			s.succeed(next)
 		case <-finish:
 			finish = nil
-			s.finishAt = time.Now().Add(s.latency + grace)
+			s.finishAt = time.Now().Add(s.most + grace)
 			for len(frames) > 0 {
 				s.clock(time.Now())
 				s.write(<-frames)
@@ -176,7 +177,7 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		s.clock(time.Now())
 		if s.left && frames != nil {
 			frames, handovers, finish = nil, nil, nil
-			s.finishAt = s.now.Add(s.latency + grace)
+			s.finishAt = s.now.Add(s.most + grace)
 		}
 		s.take(func(p *packet) { s.tx.HandleArrival(s.now, p.at, p.bytes()) })
 		if err := s.rekey(); err != nil {

@@ -99,7 +99,7 @@ func (s *sending) goodbye(ctx context.Context, in <-chan message) {
 	s.sendStats(s.tx.Stats())
 	s.send(wire.AppendBye(nil, &wire.Bye{Reason: "the publisher has ended"}))
 	close(s.outbox)
-	end := time.NewTimer(s.latency + grace + time.Second)
+	end := time.NewTimer(s.most + grace + time.Second)
 	defer end.Stop()
 	for {
 		select {

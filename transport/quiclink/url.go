@@ -35,7 +35,7 @@ func (c Carriage) String() string {
 
 // Target is what a URL names.
 //
-//	fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…&transport=auto|srtp|datagram&max=20M&inorder=1
+//	fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms[..1s]&pin=…&transport=auto|srtp|datagram&max=20M&inorder=1
 type Target struct {
 	Host     string // for the certificate's name
 	Addr     string // host:port
@@ -43,6 +43,7 @@ type Target struct {
 	Token    string
 	Pin      string
 	Latency  time.Duration      // 0: the default, 300 ms
+	Most     time.Duration      // up to which it may grow where the path carries less than the stream; 0: not
 	Carriage Carriage           //
 	MaxRate  congestion.Bitrate // of media; 0: the default, 20 Mbit/s
 	InOrder  bool               // frames leave the relay as soon as they are in order, not at constant latency
@@ -88,12 +89,7 @@ func (t *Target) set(word, v string) (err error) {
 		t.Pin = v
 		_, err = parsePin(v)
 	case "latency":
-		if t.Latency, err = time.ParseDuration(v); err != nil {
-			return fmt.Errorf("latency: %q has no unit; write 300ms", v)
-		}
-		if t.Latency < minLatency || t.Latency > maxLatency {
-			return fmt.Errorf("latency: %v is outside %v to %v", t.Latency, minLatency, maxLatency)
-		}
+		t.Latency, t.Most, err = parseLatency(v)
 	case "transport":
 		for c := Auto; c <= Datagram; c++ {
 			if v == c.String() {
@@ -115,6 +111,26 @@ func (t *Target) set(word, v string) (err error) {
 		return fmt.Errorf("%q is not one of token, latency, pin, transport, max, inorder", word)
 	}
 	return err
+}
+
+// parseLatency reads 300ms, or 300ms..1s.
+func parseLatency(v string) (least, most time.Duration, err error) {
+	for i, word := range strings.SplitN(v, "..", 2) {
+		d, err := time.ParseDuration(word)
+		switch {
+		case err != nil:
+			return 0, 0, fmt.Errorf("latency: %q has no unit; write 300ms, or 300ms..1s", v)
+		case d < minLatency || d > maxLatency:
+			return 0, 0, fmt.Errorf("latency: %v is outside %v to %v", d, minLatency, maxLatency)
+		case i == 0:
+			least = d
+		case d < least:
+			return 0, 0, fmt.Errorf("latency: %v..%v goes down", least, d)
+		case d > least:
+			most = d
+		}
+	}
+	return least, most, nil
 }
 
 // ParseRate reads a bitrate of 50k to 200M: 4M, 800k or plain bits per second.

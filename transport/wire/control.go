@@ -62,7 +62,8 @@ type Hello struct {
 	Latency         time.Duration // of playout, in whole milliseconds, at most 65 s
 	Name            string        // "app/key"
 	Token           string
-	Agent           string // who wrote the publisher, for logs
+	Agent           string        // who wrote the publisher, for logs
+	MaxLatency      time.Duration // up to which it may grow where the path carries less than the stream; 0: not, and not on the wire
 }
 
 // HelloFlags are options of the hello.
@@ -86,6 +87,8 @@ type Welcome struct {
 	Reason    string
 	Flags     WelcomeFlags
 	MTU       uint16 // bytes of UDP payload of the longest media datagram the relay takes
+	// MaxLatency is granted; 0, and not on the wire: the latency does not grow.
+	MaxLatency time.Duration
 }
 
 // WelcomeFlags say what the relay did.

@@ -18,7 +18,7 @@ func AppendHello(dst []byte, h *Hello) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(millis(h.Latency, 1<<16-1)))
 	dst = appendString(dst, h.Name)
 	dst = appendString(dst, h.Token)
-	return end(appendString(dst, h.Agent), at)
+	return end(appendMost(appendString(dst, h.Agent), h.MaxLatency), at)
 }
 
 // AppendWelcome appends the message.
@@ -31,7 +31,15 @@ func AppendWelcome(dst []byte, w *Welcome) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(millis(w.Latency, 1<<16-1)))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(min(w.Hold/time.Second, 1<<16-1)))
 	dst = append(appendString(dst, w.Reason), byte(w.Flags))
-	return end(binary.BigEndian.AppendUint16(dst, w.MTU), at)
+	return end(appendMost(binary.BigEndian.AppendUint16(dst, w.MTU), w.MaxLatency), at)
+}
+
+// appendMost appends the last field of hello and welcome, which was not there at first: who does not use it does without.
+func appendMost(dst []byte, most time.Duration) []byte {
+	if most <= 0 {
+		return dst
+	}
+	return binary.BigEndian.AppendUint16(dst, uint16(millis(most, 1<<16-1)))
 }
 
 // AppendTracks appends the message; at most MaxTracks tracks are sent.

@@ -49,6 +49,14 @@ func (r *reader) u64() uint64 {
 	return 0
 }
 
+// most is the last field of hello and welcome, if it is there.
+func (r *reader) most() time.Duration {
+	if len(r.b) == 0 {
+		return 0
+	}
+	return time.Duration(r.u16()) * time.Millisecond
+}
+
 func (r *reader) bytes() []byte { return r.take(int(r.u16())) }
 
 func (r *reader) err() error {
@@ -66,6 +74,7 @@ func ParseHello(body []byte) (h Hello, err error) {
 	copy(h.SessionID[:], r.take(16))
 	h.Latency = time.Duration(r.u16()) * time.Millisecond
 	h.Name, h.Token, h.Agent = string(r.bytes()), string(r.bytes()), string(r.bytes())
+	h.MaxLatency = r.most()
 	return h, r.err()
 }
 
@@ -79,6 +88,7 @@ func ParseWelcome(body []byte) (w Welcome, err error) {
 	w.Hold = time.Duration(r.u16()) * time.Second
 	w.Reason = string(r.bytes())
 	w.Flags, w.MTU = WelcomeFlags(r.u8()), r.u16()
+	w.MaxLatency = r.most()
 	return w, r.err()
 }
 
