@@ -67,6 +67,7 @@ type Tracker struct {
 	ring     []record
 	next     int64 // to be sent next
 	oldest   int64 // no older one is in flight
+	path     int64 // packets before went another way: their delays say nothing
 	top      int64 // highest acked, -1 before the first
 	bytes    int   // in flight
 	packets  int
@@ -99,6 +100,9 @@ func (t *Tracker) PacketsInFlight() int { return t.packets }
 
 // RTT returns the round-trip estimate.
 func (t *Tracker) RTT() *RTT { return &t.rtt }
+
+// PathChanged forgets the delays of the path that packets took until now.
+func (t *Tracker) PathChanged() { t.path, t.rtt, t.owd = t.next, RTT{}, owdTrack{} }
 
 // LastReport is when the newest report came; zero before the first.
 func (t *Tracker) LastReport() time.Duration { return t.silentAt }
@@ -163,7 +167,7 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 		if e.Outcome == Late || r.hole > 0 {
 			t.window.saw(now, now-r.hole)
 		}
-		if known {
+		if known && s >= t.path {
 			t.owd.add(now, e.Arrival-e.Sent)
 			t.arrival = max(t.arrival, e.Arrival)
 			if s > newest { // RFC 9002 §5.1: one sample a report, of the newest packet

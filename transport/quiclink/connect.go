@@ -167,7 +167,7 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 	if c.cfg.Controller != nil {
 		cfg.Controller = c.cfg.Controller()
 	} else {
-		cfg.Controller = congestion.New(congestion.Config{Start: startRate, Max: cmp.Or(target.MaxRate, defaultRate) * 3 / 2})
+		cfg.Controller = newController(startRate, target.MaxRate)
 	}
 	s.why, _ = cfg.Controller.(explainer)
 	var err error
@@ -178,6 +178,11 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 	s.rate = s.tx.Target()
 	s.tx.SetMTU(baseMTU)
 	return nil
+}
+
+// newController is one for a stream of at most rate.
+func newController(start, rate congestion.Bitrate) *congestion.Controller {
+	return congestion.New(congestion.Config{Start: start, Max: cmp.Or(rate, defaultRate) * 3 / 2})
 }
 
 // path is a socket and quic-go's transport on it.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/fairlead-live/fairlead/congestion"
+	"github.com/fairlead-live/fairlead/transport/session"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
 
@@ -69,9 +71,24 @@ func (s *sending) endHandover(h handover) {
 		return
 	}
 	s.old[len(s.old)-1], s.path = s.path, h.path
+	s.tx.PathChanged(s.now, s.afresh())
 	s.send(wire.AppendPath(nil, &wire.Path{Tag: s.tag}))
 	s.client.mu.Lock()
 	s.client.stats.Handovers++
 	s.client.mu.Unlock()
 	h.done <- nil
 }
+
+// afresh is the controller of a path that is not known yet: it begins at half of what the one before had for media, as after an outage. nil: the
+// application brings its own, and keeps it.
+func (s *sending) afresh() session.Controller {
+	if s.client.cfg.Controller != nil {
+		return nil
+	}
+	c := newController(min(startRate, max(handoverLeast, s.tx.Target()/2)), s.target.MaxRate)
+	s.why = c
+	return c
+}
+
+// handoverLeast is the least rate at which a path begins: the controller's own start.
+const handoverLeast = congestion.Mbps

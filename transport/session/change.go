@@ -33,6 +33,19 @@ func (s *Sender) Resume(now time.Time, tag uint32, seal *srtp.Sealer, open *srtp
 	s.breaker, s.pace, s.hole = breaker{}, at, blackHole{}
 }
 
+// PathChanged says that what is sent from now on goes another way, by a planned handover to another network. Its delay and its rate are not known:
+// the controller c begins, and is told of no packet that went before; nil: the controller stays. What is in flight may still
+// arrive, and losses are taken to be what they were until the new path shows its own. Where only a NAT has another port the path is the same.
+func (s *Sender) PathChanged(now time.Time, c Controller) {
+	at := s.since(now)
+	s.tracker.PathChanged()
+	s.stood, s.crowdedAt, s.pathAt, s.pace = standstill{}, 0, max(1, at), min(s.pace, at)
+	if c != nil {
+		s.cfg.Controller = c
+		s.view, _ = c.(view)
+	}
+}
+
 // Resume is Sender.Resume at the other end. A publisher that lost its state, too, needs a new Receiver.
 func (r *Receiver) Resume(tag uint32, seal *srtp.Sealer, open *srtp.Opener) {
 	r.record = newRecorder()

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srtp"
 	"github.com/fairlead-live/fairlead/transport/wire"
 )
@@ -97,5 +98,32 @@ func TestPathChanges(t *testing.T) {
 	w.run(3*time.Second, true)
 	if got := len(w.got) - before; got < 88 {
 		t.Errorf("%d of 90 frames after the path got 60 ms longer than a latency of 100 allows", got)
+	}
+}
+
+// A stream that moves to a path with twice the delay and half the rate takes the one for no queue, and finds the other.
+func TestHandoverBeginsAnew(t *testing.T) {
+	cfg, up, down := grid(40*time.Millisecond, 500*time.Millisecond, 0.01, 0, 1)
+	cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+	w := newWorld(t, 1, cfg, up, down, video4M())
+	w.noPlans = true
+	w.run(5*time.Second, true)
+	up.delay, down.delay, up.rate = 80*time.Millisecond, 80*time.Millisecond, 6*congestion.Mbps
+	next := congestion.New(congestion.Config{Max: 20 * congestion.Mbps, Start: w.tx.Target() / 2})
+	w.tx.PathChanged(w.at(), next)
+	w.rx.PathChanged()
+	w.run(5*time.Second, true)
+	if least := w.tx.tracker.RTT().Min(); least < 155*time.Millisecond {
+		t.Errorf("the least round trip is %v, which is the old path's", least)
+	}
+	if q := next.Queue(); q > 100*time.Millisecond {
+		t.Errorf("the new path's delay is taken for %v of queue", q)
+	}
+	if r := next.Rate(); r < 4*congestion.Mbps || r > 9*congestion.Mbps {
+		t.Errorf("%d kbit/s granted on 6 Mbit/s", r/1000)
+	}
+	w.run(2*time.Second, false)
+	if s := w.sum(); s.FramesLost > 15 { // 32, and 128 not sent, with what was known of the old path
+		t.Errorf("%d of %d frames lost, dropped %v", s.FramesLost, s.FramesSent, s.FramesDropped)
 	}
 }

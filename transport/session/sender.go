@@ -50,6 +50,7 @@ type Sender struct {
 	advice    congestion.Advice
 	advised   bool
 	stood     standstill
+	pathAt    time.Duration // what was sent before went another way
 	crowdedAt time.Duration // a queue stood; 0: never
 	padding   bool          // the last packet only explored the path
 
@@ -277,7 +278,7 @@ func (s *Sender) settle(now, came time.Duration) {
 	s.packets = s.packets[:0]
 	for i := range s.events {
 		e := &s.events[i]
-		if e.Outcome != arq.Late {
+		if e.Outcome != arq.Late && e.Sent >= s.pathAt {
 			s.packets = append(s.packets, congestion.Packet{
 				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost, CE: e.ECN == 3,
 			})
