@@ -6,10 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReceiveBuffer is the socket buffer asked for: 120 Mbit/s overflows the kernel's default of 208 KiB within
-// 14 ms, a garbage collection's pause under load; 4 MiB is 280 ms of it. Ours.
-const ReceiveBuffer = 4 << 20
-
 // Control sets both socket buffers to ReceiveBuffer, over the system's limit where we may, up to it where not.
 // It fits net.ListenConfig.Control.
 func Control(_, _ string, c syscall.RawConn) error {
