@@ -190,5 +190,6 @@ func (g *Guard) ask(ctx context.Context, now time.Time, r *Request) (who string,
 // whoHas names the holder of a token without telling it.
 func whoHas(token string) string {
 	sum := sha256.Sum256([]byte(token))
-	return "token " + hex.EncodeToString(sum[:8])
+	var b [22]byte
+	return string(hex.AppendEncode(append(b[:0], "token "...), sum[:8]))
 }

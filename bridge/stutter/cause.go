@@ -86,7 +86,6 @@ type evidence struct {
 	begun bool
 	last  Facts
 	at    time.Duration
-	level float64 // packets a bin, usually
 }
 
 // stuckAfter is how late a look at the Facts must be to say that the relay stood still: three times what is usual on a busy machine. Ours.
@@ -127,9 +126,6 @@ func (e *evidence) add(now time.Duration, f *Facts) {
 		b.lost, b.holes, b.refused, b.overrun = 0, 0, 0, 0
 	}
 	e.ring[i%bins] = b
-	if b.received > 0 && !stuck {
-		e.level += (float64(b.received) - e.level) / 32
-	}
 	e.index, e.at, e.last = i, now, *f
 }
 
@@ -138,6 +134,7 @@ const (
 	silentLong  = 1300 * time.Millisecond // a publisher with nothing to say says so once a second
 	queueHigh   = 45 * time.Millisecond   // of standing queue: a publisher of ours keeps it below 60 ms
 	lossHigh    = 0.03                    // of the packets
+	lostFew     = 3.0                     // packets that are missing anyway
 	lossHeavy   = 0.15                    // beyond it a publisher drops frames because of it
 	aftermath   = time.Second             // ours: half a group of pictures
 	usualRelief = 1500 * time.Millisecond // what the publisher says of itself is up to a second old
@@ -208,13 +205,12 @@ func (e *evidence) decide(g *gap, buffer time.Duration) Cause {
 			}
 			return Encoder
 		}
-		if s.unheard*4 > s.quiet {
+		switch {
+		case g.open && s.unheard*4 > s.quiet:
 			return Path
-		}
-		if s.numbered {
-			if s.lost >= e.level*float64(s.quiet)/8 && s.lost > 2 {
-				return Path
-			}
+		case s.numbered && s.lost > max(lostFew, lossHigh*s.received): // not what is lost anyway
+			return Path
+		case s.numbered: // also a machine that stood still as a whole, and was not heard: it sent nothing that was lost
 			return Encoder
 		}
 		if g.skipped*2 < wait { // what comes then is what was made meanwhile

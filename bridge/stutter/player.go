@@ -57,6 +57,7 @@ type gap struct {
 	Stall
 	since, until time.Duration // arrival of the frame before it, and of the one that ends it
 	skipped      time.Duration // decoding time between the two that nothing was shown for
+	open         bool          // it has not ended
 	part         bool          // of one whose beginning is settled
 }
 
@@ -134,7 +135,7 @@ func (p *player) open(now time.Duration) (gap, bool) {
 	if !p.started || now-from <= Threshold {
 		return gap{}, false
 	}
-	return gap{Stall: Stall{from, now - from}, since: p.before, until: now}, true
+	return gap{Stall: Stall{from, now - from}, since: p.before, until: now, open: true}, true
 }
 
 // settle books the stalls that are over.

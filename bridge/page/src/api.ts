@@ -20,10 +20,28 @@ export interface Track {
 }
 
 export interface Stutter {
-  stalls: number;
+  stalls_total: number;
   stall_s_per_100s: number;
   longest_ms: number;
   by_cause: Record<string, number>;
+  stall_s_total: Record<string, number>;
+  stalled_by?: string;
+  stalled_for_ms?: number;
+}
+
+export interface Player {
+  protocol: string;
+  peer: string;
+  since: string;
+  dropped_frames_total: number;
+  queued_frames: number;
+  lag_ms: number;
+}
+
+export interface Advice {
+  rule: string;
+  text: string;
+  evidence: string;
 }
 
 export interface Stream {
@@ -37,7 +55,7 @@ export interface Stream {
   outputs: number;
   stutter?: Stutter;
   target_bps?: number;
-  advice?: { text: string; evidence: string }[];
+  advice?: Advice[];
 }
 
 export interface Output {
@@ -48,6 +66,7 @@ export interface Output {
   last_error?: string;
   lag_ms: number;
   dropped_frames_total: number;
+  stutter?: Stutter;
 }
 
 export interface Address {
@@ -66,6 +85,7 @@ async function get<T>(path: string): Promise<T> {
 
 export const streams = async () => (await get<{ streams: Stream[] }>('v1/streams')).streams;
 export const outputs = async () => (await get<{ outputs: Output[] }>('v1/outputs')).outputs;
+export const players = async (name: string) => (await get<{ players: Player[] }>(`v1/streams/${name}/players`)).players;
 export const addresses = async () => (await get<{ addresses: Address[] }>('v1/addresses')).addresses;
 
 // picture is where the API serves a stream for the page itself.

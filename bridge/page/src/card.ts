@@ -1,7 +1,16 @@
 import mpegts from 'mpegts.js';
-import { type Link, type Output, type Stream, picture } from './api';
+import { type Link, type Output, type Stream, type Stutter, picture, players } from './api';
 import { Chart } from './chart';
 import { el, rate, since } from './dom';
+
+// causes are the relay's, in the order of the chart's inks: docs/stutter.md.
+const causes = ['encoder', 'capacity', 'loss', 'path', 'relay', 'egress'];
+
+// stalls says what a viewer with a buffer of 1 s got, in words.
+function stalls(s: Stutter): string {
+  const by = causes.filter((c) => s.by_cause[c] > 0).map((c) => `${c} ${s.by_cause[c].toFixed(1)} s`);
+  return by.length ? `stalled in the last 100 s: ${by.join(', ')}` : 'no stall in the last 100 s';
+}
 
 // Card shows one stream: its picture, vital signs over time, what is wrong, and where it goes.
 export class Card {
@@ -14,10 +23,13 @@ export class Card {
   private readonly rate = new Chart('Bit rate', ['media', 'target'], 'Mbit/s');
   private readonly rtt = new Chart('Round trip', ['RTT', 'latency agreed'], 'ms');
   private readonly loss = new Chart('Packets', ['lost at first', 'sent again', 'by FEC', 'holes'], 'per s');
-  private readonly stall = new Chart('Stalls', ['in the last 100 s'], 's');
+  private readonly stall = new Chart('Stalls by cause', causes, 's in the last 100 s');
+  private readonly lag = new Chart('Waiting, oldest', ['destinations', 'players'], 'ms');
+  private readonly viewers = el('details', { className: 'players' });
   private player?: mpegts.Player;
   private last?: { at: number; link: Link };
   private playing = false;
+  private waiting: number | null = null; // of the players, ms
 
   constructor(private readonly name: string) {
     this.video.autoplay = true;
@@ -25,10 +37,11 @@ export class Card {
       'article',
       { data: { stream: name } },
       el('h2', {}, name, ' ', this.state),
-      el('div', { className: 'body' }, this.video, el('div', { className: 'charts' }, this.rate.box, this.rtt.box, this.loss.box, this.stall.box)),
+      el('div', { className: 'body' }, this.video, el('div', { className: 'charts' }, this.rate.box, this.rtt.box, this.loss.box, this.stall.box, this.lag.box)),
       this.facts,
       this.advice,
       this.outputs,
+      this.viewers,
     );
   }
 
@@ -45,11 +58,14 @@ export class Card {
       `${s.frames_per_s} frames/s of picture and sound`,
       link ? `RTT ${link.rtt_ms} ms, latency ${link.latency_ms} ms` : '',
       `${s.players} ${s.players === 1 ? 'player' : 'players'}`,
-      s.stutter ? `${s.stutter.stalls} stalls, ${s.stutter.stall_s_per_100s.toFixed(1)} s per 100 s` : '',
+      s.stutter ? stalls(s.stutter) : '',
     ]
       .filter(Boolean)
       .join(' · ');
-    this.draw(s, link);
+    this.state.title = s.stutter?.stalled_by ? `viewers wait: ${s.stutter.stalled_by}` : '';
+    this.box.dataset.stalled = s.stutter?.stalled_by ?? '';
+    this.draw(s, link, outputs);
+    void this.list(s);
     this.advice.replaceChildren(...(s.advice ?? []).map((a) => el('li', {}, a.text, el('small', {}, ` ${a.evidence}`))));
     this.outputs.replaceChildren(
       ...outputs.map((o) =>
@@ -58,14 +74,41 @@ export class Card {
           {},
           el('td', {}, o.destination),
           el('td', {}, el('span', { className: 'state', data: { state: o.state } }, o.state)),
-          el('td', {}, o.state === 'publishing' ? `${o.lag_ms} ms behind` : (o.last_error ?? '')),
+          el('td', {}, o.state === 'publishing' ? `${o.lag_ms} ms behind, ${o.dropped_frames_total} frames dropped` : (o.last_error ?? '')),
+          el('td', {}, o.stutter ? stalls(o.stutter) : ''),
         ),
       ),
     );
     this.watch(s);
   }
 
-  private draw(s: Stream, link?: Link): void {
+  // list names who watches; the relay is asked only while the list is open.
+  private async list(s: Stream): Promise<void> {
+    if (!this.viewers.firstChild) this.viewers.append(el('summary', {}), el('table', { className: 'outputs' }));
+    const [head, table] = this.viewers.children as unknown as [HTMLElement, HTMLTableElement];
+    head.textContent = `${s.players} ${s.players === 1 ? 'player' : 'players'}`;
+    if (s.players === 0 && s.outputs === 0) return void (this.waiting = null);
+    try {
+      const all = (await players(s.name)).filter((p) => p.protocol !== 'push');
+      this.waiting = all.length ? Math.max(...all.map((p) => p.lag_ms)) : null;
+      if (!this.viewers.open) return;
+      table.replaceChildren(
+        ...all.slice(0, 100).map((p) =>
+          el(
+            'tr',
+            {},
+            el('td', {}, `${p.protocol} ${p.peer}`),
+            el('td', {}, since(p.since)),
+            el('td', {}, `${p.lag_ms} ms behind, ${p.dropped_frames_total} frames dropped`),
+          ),
+        ),
+      );
+    } catch {
+      this.waiting = null; // the stream ended meanwhile
+    }
+  }
+
+  private draw(s: Stream, link: Link | undefined, outputs: Output[]): void {
     const at = Date.now() / 1000;
     this.rate.add(at, s.bitrate_bps / 1e6, s.target_bps ? s.target_bps / 1e6 : null);
     this.rtt.add(at, link?.rtt_ms ?? null, link?.latency_ms ?? null);
@@ -81,7 +124,9 @@ export class Card {
       ];
     }
     this.loss.add(at, ...gone);
-    this.stall.add(at, s.stutter?.stall_s_per_100s ?? null);
+    this.stall.add(at, ...causes.map((c) => s.stutter?.by_cause[c] ?? null));
+    const live = outputs.filter((o) => o.state === 'publishing');
+    this.lag.add(at, live.length ? Math.max(...live.map((o) => o.lag_ms)) : null, this.waiting);
     this.last = link && { at, link };
   }
 
@@ -113,7 +158,7 @@ export class Card {
 
   destroy(): void {
     this.stop();
-    for (const c of [this.rate, this.rtt, this.loss, this.stall]) c.destroy();
+    for (const c of [this.rate, this.rtt, this.loss, this.stall, this.lag]) c.destroy();
     this.box.remove();
   }
 }

@@ -5,7 +5,7 @@ import { el } from './dom';
 // keep is how many seconds a chart shows.
 const keep = 300;
 
-const inks = ['--ink-1', '--ink-2', '--ink-3', '--ink-4'];
+const inks = ['--ink-1', '--ink-2', '--ink-3', '--ink-4', '--ink-5', '--ink-6'];
 
 // Chart draws a few lines over the last minutes; a sample is one value a line, null: not known.
 export class Chart {
