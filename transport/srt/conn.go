@@ -362,7 +362,7 @@ func (c *Conn) pop(now time.Duration) ([]byte, bool) {
 		seq++
 		s = c.ring.at(seq)
 	}
-	if c.ready = s.play; !c.flush && s.play+c.clock.drift > now {
+	if c.ready = s.play; !c.flush && s.play+c.clock.drift > now+c.l.early {
 		return nil, false
 	}
 	if seq > c.next {
@@ -383,11 +383,11 @@ func (c *Conn) timeout() time.Duration {
 		return 0 // at once: it is to be removed
 	}
 	if c.ending != nil {
-		return c.ready + c.clock.drift
+		return c.ready + c.clock.drift - c.l.early
 	}
 	at := min(c.heard+idleAfter, c.spoke+keepaliveEvery, c.ackAt, c.losses.due)
 	if c.buffered > 0 {
-		at = min(at, c.ready+c.clock.drift)
+		at = min(at, c.ready+c.clock.drift-c.l.early)
 	}
 	return at
 }

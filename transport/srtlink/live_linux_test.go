@@ -395,44 +395,57 @@ func TestRecoveryLive(t *testing.T) {
 	}
 }
 
-// When payloads come out of a listener on loopback, against the time they were sent at and the latency.
+// When payloads come out of a listener on loopback, against the time they were sent at and the latency; of one stream, and of twenty, for which
+// the loop sleeps longer.
 func TestDeliveryTimeLive(t *testing.T) {
 	if !*live {
 		t.Log("-live runs it")
 		return
 	}
-	var mu sync.Mutex
-	var off []time.Duration
-	var epoch time.Time
-	const latency = 120 * time.Millisecond
-	addr := startListener(t, latency, func(Request) (func(context.Context, *Conn), error) {
-		return func(_ context.Context, c *Conn) {
-			_ = c.Deliver(func(_ time.Time, b []byte) error {
-				mu.Lock()
-				defer mu.Unlock()
-				off = append(off, (time.Since(epoch) - time.Duration(binary.BigEndian.Uint64(b)) - latency).Abs())
-				return nil
-			})
-		}, nil
-	})
-	epoch = time.Now()
-	k, err := talk(addr, "publish:live/a", 7)
-	if err != nil {
-		t.Fatal(err)
+	for _, streams := range []int{1, 20} {
+		var mu sync.Mutex
+		var off []time.Duration
+		const latency = 120 * time.Millisecond
+		epoch := time.Now()
+		addr := startListener(t, latency, func(Request) (func(context.Context, *Conn), error) {
+			return func(_ context.Context, c *Conn) {
+				_ = c.Deliver(func(_ time.Time, b []byte) error {
+					mu.Lock()
+					defer mu.Unlock()
+					off = append(off, (time.Since(epoch) - time.Duration(binary.BigEndian.Uint64(b)) - latency).Abs())
+					return nil
+				})
+			}, nil
+		})
+		var talkers []*talker
+		for i := range streams {
+			k, err := talk(addr, fmt.Sprintf("publish:live/%d", i), uint32(i)+7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.conn.Close()
+			go k.answer()
+			talkers = append(talkers, k)
+		}
+		began := time.Now()
+		for i := range 3800 { // 10 s
+			for n, k := range talkers {
+				time.Sleep(time.Until(began.Add(time.Duration(i*streams+n) * 2632 * time.Microsecond / time.Duration(streams))))
+				binary.BigEndian.PutUint64(k.b[srt.HeaderLen:], uint64(time.Since(epoch)))
+				k.send()
+			}
+		}
+		time.Sleep(2 * latency)
+		mu.Lock()
+		slices.Sort(off)
+		if len(off) == 0 {
+			t.Fatal("nothing came")
+		}
+		p50, p99 := off[len(off)/2], off[len(off)*99/100]
+		t.Logf("%d streams, %d payloads: error p50 %v, p99 %v, max %v", streams, len(off), p50, p99, off[len(off)-1])
+		if p50 > time.Millisecond || p99 > 3*time.Millisecond {
+			t.Errorf("%d streams: error p50 %v, p99 %v, want ≤ 1 ms and ≤ 3 ms", streams, p50, p99)
+		}
+		mu.Unlock()
 	}
-	defer k.conn.Close()
-	go k.answer()
-	for i := range 3800 { // 10 s
-		binary.BigEndian.PutUint64(k.b[srt.HeaderLen:], uint64(time.Since(epoch)))
-		k.send()
-		time.Sleep(time.Until(epoch.Add(time.Duration(i) * 2632 * time.Microsecond)))
-	}
-	time.Sleep(2 * latency)
-	mu.Lock()
-	defer mu.Unlock()
-	slices.Sort(off)
-	if len(off) == 0 {
-		t.Fatal("nothing came")
-	}
-	t.Logf("%d payloads: error p50 %v, p99 %v, max %v", len(off), off[len(off)/2], off[len(off)*99/100], off[len(off)-1])
 }

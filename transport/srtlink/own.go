@@ -19,6 +19,10 @@ const (
 	// tick is how long the loop sleeps while packets come, so that one read takes what has come in the meantime: a
 	// millisecond of added delivery time for a quarter of the wake-ups.
 	tick = time.Millisecond
+	// longTick is that while more than crowd packets come in each: several streams share the loop, and half a millisecond more
+	// spares another third of the wake-ups.
+	longTick = 1500 * time.Microsecond
+	crowd    = 3
 	// yieldWithin is how long a newer caller is kept waiting for the function of a connection that yields, before Admit decides.
 	yieldWithin = 700 * time.Millisecond
 	statsEvery  = 100 * time.Millisecond
@@ -105,8 +109,10 @@ func (l *ownListener) serve(ctx context.Context) error {
 		l.drive(ctx, now)
 		var n int
 		var err error
-		if flow.dense(now) {
-			n, err = l.port.ReadAfter(tick, &into)
+		nap := flow.nap(now)
+		l.core.Early(nap / 2)
+		if nap > 0 {
+			n, err = l.port.ReadAfter(nap, &into)
 		} else if d, ok := l.sleep(time.Now()); ok {
 			n, err = l.port.ReadBefore(d, &into)
 		}
@@ -139,16 +145,24 @@ func (l *ownListener) serve(ctx context.Context) error {
 	return nil
 }
 
-// flow tells whether packets come so densely that a read each tick costs less than one for each packet.
+// flow tells how long to sleep between two reads: not at all, unless packets come so densely that a read each tick costs less than one for
+// each packet.
 type flow struct {
 	since   time.Time
 	packets int
-	was     bool
+	was     time.Duration
 }
 
-func (f *flow) dense(now time.Time) bool {
+func (f *flow) nap(now time.Time) time.Duration {
 	if d := now.Sub(f.since); d >= 16*tick {
-		f.was = time.Duration(f.packets)*tick*2 >= d // every second tick brings one
+		switch all := time.Duration(f.packets) * tick; {
+		case all >= crowd*d:
+			f.was = longTick
+		case 2*all >= d: // every second tick brings one
+			f.was = tick
+		default:
+			f.was = 0
+		}
 		f.since, f.packets = now, 0
 	}
 	return f.was
