@@ -30,8 +30,11 @@ type rival struct {
 const (
 	rivalAfter  = 2000 * time.Millisecond
 	rivalFell   = 0.5
-	rivalGain   = 2.5 // packets a round trip
-	rivalBeta   = 0.8 // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
+	rivalLoss   = 0.02 // above it a buffer may be shorter than T. Ours.
+	rivalGain   = 2.5  // packets a round trip
+	rivalBeta   = 0.8  // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
+	rivalLossy  = 2.5  // more of rivalBeta for each unit of loss, up to rivalMost: one that does not answer to loss loses much. Ours.
+	rivalMost   = 0.90
 	rivalCut    = 0.7
 	rivalEvery  = 8 * time.Second
 	rivalEmpty  = 2 * time.Second
@@ -45,7 +48,11 @@ func (r *rival) end() { r.on, r.since, r.cutAt = false, 0, 0 }
 func (r *rival) suspects(c *Controller, now time.Duration) bool {
 	r.from = max(c.capacity, r.from*(1-(now-r.seen).Seconds()/rivalMemory))
 	r.seen = now
-	if c.queue <= c.goal() || now < r.until {
+	stands := c.goal()
+	if c.loss.recent > rivalLoss { // a full buffer may be shorter than T
+		stands = min(stands, c.loss.maxQueue()/2)
+	}
+	if c.queue <= stands || now < r.until {
 		r.since = 0
 		return false
 	}
@@ -106,7 +113,7 @@ func (c *Controller) compete(now, _ time.Duration, verdict judgement) {
 	}
 	if (verdict == ours || c.loss.overflows() > 2 || full && c.loss.latest > 0) && now-r.lossAt > rtt+100*time.Millisecond {
 		r.lossAt = now
-		r.window *= rivalBeta
+		r.window *= min(rivalMost, rivalBeta+rivalLossy*c.loss.recent)
 		c.loss.above, c.loss.below, c.loss.latest = share2{}, share2{}, 0
 	}
 	if now >= r.nextCut {
