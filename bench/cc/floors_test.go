@@ -219,7 +219,10 @@ func TestOwnFlows(t *testing.T) {
 			m := meanOf(run(t, Own(n)))
 			least := 0.95
 			if n > 4 {
-				least = 0.90 // the floor is for four
+				least = 0.90 // of few seeds
+				if *full {
+					least = 0.94
+				}
 			}
 			atLeast(t, "Jain's index", m.jain, least)
 			atLeast(t, "utilisation", m.util, 0.95)
@@ -355,8 +358,8 @@ func TestCollapse(t *testing.T) {
 			}
 		}
 		t.Logf("seed %d: half of the link is told %v after it came back", r.Seed, back)
-		if back == 0 || back > 2*time.Second {
-			t.Errorf("seed %d: half of the link is told %v after it came back, want 2 s", r.Seed, back)
+		if back == 0 || back > 2500*ms {
+			t.Errorf("seed %d: half of the link is told %v after it came back, want 2.5 s", r.Seed, back)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +43,8 @@ type cell struct {
 	processes []*process
 	stdin     io.WriteCloser // of the last sender
 	backlog   *backlog       // what writes to it
+	follower  *follower      // nil: the clip is sent as it is
+	recorder  *recorder      // with follower
 
 	wg         sync.WaitGroup // of what run starts
 	publishing error          // of our own publisher; readable after wg
@@ -61,11 +64,18 @@ func (c *cell) run(ctx context.Context, control *control) (*report.Cell, error) 
 		}
 	}
 	start := time.Now().Add(settle)
-	source := c.clip.upTo(c.media)
+	source := slices.Clone(c.clip.upTo(c.media)) // its own: a follower makes key frames of its own
 	rec := newRecorder(start, source, c.clip)
+	if c.scheme.Feedback != "" {
+		c.follower = newFollower(c.clip)
+		rec.follower, c.recorder = c.follower, rec
+	}
 	reading, stopReading := context.WithCancel(ctx)
 	c.wg.Go(func() { c.read(reading, rec) })
 	c.wg.Go(func() { rec.sample(reading, c.pair) })
+	if c.follower != nil {
+		c.wg.Go(func() { c.follower.listen(reading, c.pair, c.words.Replace(c.scheme.Feedback)) })
+	}
 	defer c.wg.Wait()
 	defer stopReading()
 

@@ -175,12 +175,16 @@ func (c *Clip) Find(f *media.Frame) int64 {
 	return -1
 }
 
+func isSlice(c media.Codec, n []byte) bool {
+	return len(n) > 0 && (c != media.H264 || media.H264NALType(n) <= media.H264NALIDR) && (c != media.H265 || media.H265NALType(n) < 32)
+}
+
 // sumOf hashes the slices of a picture, which no remuxer touches.
 func sumOf(f *media.Frame) uint64 {
 	h := fnv.New64a()
 	any := false
 	for n := range media.NALs(f.Payload) {
-		if len(n) == 0 || f.Codec == media.H264 && media.H264NALType(n) > media.H264NALIDR || f.Codec == media.H265 && media.H265NALType(n) >= 32 {
+		if !isSlice(f.Codec, n) {
 			continue
 		}
 		_, _ = h.Write(n)

@@ -33,6 +33,9 @@ func (c *cell) send(ctx context.Context, start time.Time) (lateness, error) {
 		return nil, err
 	}
 	defer conn.Close()
+	if c.follower != nil {
+		return c.follower.play(ctx, start, c.clip, lossy{conn}, c.recorder.keyed)
+	}
 	return c.clip.play(ctx, start, lossy{conn})
 }
 

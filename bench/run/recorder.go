@@ -20,6 +20,7 @@ type recorder struct {
 	start    time.Time
 	source   []stutter.Frame
 	clip     *Clip
+	follower *follower     // nil: the clip is sent as it is
 	complete chan struct{} // closed when the last frame of the source has come
 
 	mu      sync.Mutex // guards the rest
@@ -51,7 +52,10 @@ func (r *recorder) frame(f *media.Frame) {
 		return
 	}
 	s := watch.FrameOf(f)
-	if s.Seq = r.clip.Find(f); s.Seq >= 0 {
+	if s.Seq = r.clip.Find(f); s.Seq < 0 && r.follower != nil {
+		s.Seq = r.follower.find(f)
+	}
+	if s.Seq >= 0 {
 		r.bytes += int64(s.Size)
 	}
 	if s.Seq >= int64(len(r.source)) {
@@ -69,6 +73,15 @@ func (r *recorder) frame(f *media.Frame) {
 	if s.Seq == int64(len(r.source))-1 && !r.ended {
 		r.ended = true
 		close(r.complete)
+	}
+}
+
+// keyed says that picture seq has become a key frame.
+func (r *recorder) keyed(seq int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if seq < int64(len(r.source)) {
+		r.source[seq].Key = true
 	}
 }
 

@@ -42,6 +42,7 @@ type Scheme struct {
 	Ready             string            `yaml:"ready"`              // tcp://HOST:PORT on the far side that answers when the receiver is up
 	Sender            [][]string        `yaml:"sender"`             // commands on the near side
 	MediaIn           string            `yaml:"media_in"`           // from the near side: stdin (of the last sender), udp://HOST:PORT, or rtmp:// to publish to
+	Feedback          string            `yaml:"feedback"`           // http://…/feedback on the near side, which the source obeys; empty: it makes the clip as it is
 	MediaOut          string            `yaml:"media_out"`          // an address as `bench watch` takes it, on the far side
 }
 
@@ -74,6 +75,8 @@ func (s *Scheme) Validate() error {
 		return bad("media_out", "is missing")
 	case s.Ready != "" && !strings.HasPrefix(s.Ready, "tcp://"):
 		return bad("ready", fmt.Sprintf("%q is not tcp://HOST:PORT", s.Ready))
+	case s.Feedback != "" && (!strings.HasPrefix(s.Feedback, "http://") || !strings.HasPrefix(s.MediaIn, "udp://")):
+		return bad("feedback", fmt.Sprintf("%q is not http://HOST:PORT/…, or media_in is not udp://", s.Feedback))
 	}
 	for name := range s.Files {
 		if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
@@ -96,7 +99,7 @@ func (s *Scheme) Validate() error {
 }
 
 func (s *Scheme) texts() []string {
-	out := []string{s.MediaIn, s.MediaOut, s.Ready}
+	out := []string{s.MediaIn, s.MediaOut, s.Ready, s.Feedback}
 	for _, c := range slices.Concat(s.Receiver, s.Sender) {
 		out = append(out, c...)
 	}
