@@ -489,6 +489,7 @@ ffmpeg before version 6, know no Enhanced RTMP; ffmpeg's FLV files end at 2^31 m
     go test ./bridge/rtmpout -run Conformance -v
 
 nginx is nginx with its RTMP module, which records; ffmpeg listens (` + "`-listen 1`" + `) and copies into a file; gortmplib is the library behind MediaMTX; fairlead is our own
-server.
+server. MediaMTX itself reads slices, so it gets a real encoder's stream, whose publisher goes and comes back with another clock: where its program is on PATH,
+` + "`" + `go test ./bridge/rtmpout -run MediaMTX -v` + "`" + ` checks that it sees one publish and that its reader gets the encoder's pictures as they were.
 
 | | case |`
