@@ -28,6 +28,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	frames := feedUntil(t, c, 0, "moved", func() bool { return c.Stats().Drains == 1 })
 	feed(t, c, frames, 20)
 	frames += 20
+	second.has(frames)
 	if _, err := Dial(t.Context(), urlOf(here, netip.AddrPort{}, ""), DialConfig{}); err == nil {
 		t.Error("a draining relay takes publishers")
 	} else if r, ok := errors.AsType[*Rejection](err); !ok || r.Status != 503 {
@@ -63,6 +64,7 @@ func TestDrainWithoutAnotherRelay(t *testing.T) {
 		l.Drain(context.Background(), need.Patience, "")
 	}()
 	feed(t, c, 0, 60)
+	sink.has(60)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 60)
 	if st := c.Stats(); st.Drains != 0 || st.Reconnects != 0 {

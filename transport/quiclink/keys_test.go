@@ -20,6 +20,7 @@ func TestRekeyingLosesNoPacket(t *testing.T) {
 		c.first.keys.every = 20 * time.Millisecond
 	})
 	feed(t, c, 0, 250)
+	sink.has(250)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 250)
 	if n := c.first.keys.seals; n < 20 {

@@ -58,6 +58,13 @@ func (c *collector) Payload(p *transport.Payload) error {
 	return c.fail
 }
 
+// has waits until frame n-1 is there, or long enough: wantAll judges.
+func (c *collector) has(n int) {
+	for end := time.Now().Add(need.Patience); c.newest() != n-1 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 func (c *collector) newest() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,6 +250,7 @@ func TestFramesArriveWholeAndInOrder(t *testing.T) {
 			l := relayFor(t, sink)
 			c, done := publish(t, urlOf(l, netip.AddrPort{}, "&transport="+carriage), steady)
 			feed(t, c, 0, 100)
+			sink.has(100)
 			finish(t, c, done, sink)
 			sink.wantAll(t, 100)
 			if len(sink.tracks) != 2 || sink.config != 2 {

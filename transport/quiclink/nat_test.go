@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -158,6 +159,7 @@ func TestRebindingLosesNothing(t *testing.T) {
 		t.Errorf("%d bytes to the new address for %d from it", down, up)
 	}
 	feed(t, c, 105, 145)
+	sink.has(250)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 250)
 	if sink.end.Moved != 1 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
@@ -212,6 +214,7 @@ func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
 		return true
 	})
 	feed(t, c, 0, 100)
+	sink.has(100)
 	n.watch(nil)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 100)
@@ -239,20 +242,25 @@ func TestForgeriesAreCountedAndMoveNothing(t *testing.T) {
 // The connection dies without a word; the publisher comes back with its session id before the relay has noticed, and the
 // session goes on where it was: no frame is lost.
 func TestSessionGoesOnAfterALostConnection(t *testing.T) {
+	need.RealTime(t)
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
 	var mu sync.Mutex
 	var states []State
-	c, done := publish(t, urlOf(l, netip.AddrPort{}, ""), DialConfig{
+	// 8 s: to come back takes a loaded machine seconds.
+	c, done := publish(t, strings.Replace(urlOf(l, netip.AddrPort{}, ""), "latency=2s", "latency=8s", 1), DialConfig{
 		Controller: steady.Controller,
 		OnState:    func(s State, _ error) { mu.Lock(); defer mu.Unlock(); states = append(states, s) },
 	})
 	feed(t, c, 0, 60)
 	c.first.path.sock.Close() // the publisher's network is gone under it
-	feed(t, c, 60, 60)
+	frames := feedUntil(t, c, 60, "back", func() bool { return c.Stats().Reconnects == 1 })
+	feed(t, c, frames, 50)
+	frames += 50
+	sink.has(frames)
 	finish(t, c, done, sink)
-	sink.wantAll(t, 120)
+	sink.wantAll(t, frames)
 	if err := sink.end.Err; err != nil {
 		t.Errorf("the session ended with %v", err)
 	}
@@ -320,6 +328,7 @@ func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
 
 // A planned handover: the new path is validated while the stream runs on the old one; then everything moves at once.
 func TestPlannedHandoverLosesNothing(t *testing.T) {
+	need.RealTime(t)
 	t.Parallel()
 	sink := newCollector()
 	l := relayFor(t, sink)
@@ -335,6 +344,7 @@ func TestPlannedHandoverLosesNothing(t *testing.T) {
 		t.Errorf("Handover = %v", err)
 	}
 	feed(t, c, n, 50)
+	sink.has(n + 50)
 	finish(t, c, done, sink)
 	sink.wantAll(t, n+50)
 	if sink.end.Moved != 1 || sink.end.Peer.Port() == addrPort(before).Port() {
