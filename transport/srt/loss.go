@@ -167,7 +167,7 @@ func (c *Conn) wait(m *missing, repeat, left time.Duration) (d time.Duration, ok
 	// The least that lets an answer come first, or nearly.
 	least := max(c.rtt.smoothed-max(min(3*c.rtt.variance, c.rtt.smoothed/8), c.rtt.smoothed/16), leastRepeat)
 	switch n := left / least; {
-	case m.tries >= rareTries && n >= 1 && n <= lastTries:
+	case (m.tries >= rareTries || c.fec != nil) && n >= 1 && n <= lastTries:
 		return left / n, true
 	case wait <= left:
 		return wait, true

@@ -39,11 +39,11 @@ func (c *Conn) rebuild(now time.Duration) {
 	}
 }
 
-// leaveToParity reports whether a missing packet may still be rebuilt in time, with two and a half round trips left to ask for
+// leaveToParity reports whether a missing packet may still be rebuilt in time, with three round trips left to ask three times for
 // it if it is not. (libsrt waits for a later column series, asks once, and never again.)
 func (c *Conn) leaveToParity(now time.Duration, seq int64, useful time.Duration) bool {
 	if c.fec == nil || c.fec.Config().ARQ != filter.OnRequest {
 		return false
 	}
-	return !c.fec.Config().Closed(seq-c.start(), c.reach-1-c.start()) && now+c.rtt.smoothed*5/2 < useful
+	return !c.fec.Config().Closed(seq-c.start(), c.reach-1-c.start()) && now+c.rtt.smoothed*3 < useful
 }
