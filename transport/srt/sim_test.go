@@ -285,6 +285,9 @@ func TestPacketFilter(t *testing.T) {
 		s := r.rx.conns[0].Stats()
 		m, resends := r.missing(t), float64(tx.resends)/(c.loss*float64(tx.first))
 		t.Logf("%s: missing %.4f %%, resends %.0f %% of the losses, %d rebuilt", c.why, 100*m, 100*resends, s.Rebuilt)
+		if testing.Short() {
+			c.mostOfResends *= 1.5 // of so few losses
+		}
 		if m < c.least && !testing.Short() || m > c.most && !testing.Short() || m > 2*c.most+0.005 || resends > c.mostOfResends || s.Rebuilt == 0 {
 			t.Errorf("%s: missing %.4f %%, want %.4f to %.4f; resends %.0f %%, want ≤ %.0f %%; %+v", c.why, 100*m, 100*c.least, 100*c.most, 100*resends, 100*c.mostOfResends, s)
 		}
