@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/clip"
-	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
@@ -164,8 +162,7 @@ func publishSRT(ctx context.Context, addr, name string) error {
 	if err != nil {
 		return err
 	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	mux, err := src.Muxer()
 	if err != nil {
 		return err
 	}

@@ -161,17 +161,11 @@ func (f *follower) find(p *media.Frame) int64 {
 // play makes the pictures and writes them with the sound as a transport stream, when they are due after start.
 // onKey is told of each key frame that the clip does not have, before it leaves.
 func (f *follower) play(ctx context.Context, start time.Time, c *Clip, w io.Writer, onKey func(seq int64)) (late lateness, err error) {
-	var tracks []mpegts.Track
-	for _, m := range c.media {
-		known := false
-		for _, t := range tracks {
-			known = known || t.Index == m.frame.Track
-		}
-		if !known {
-			tracks = append(tracks, mpegts.Track{Index: m.frame.Track, Codec: m.frame.Codec, Config: m.frame.Config})
-		}
+	frames := make([]*media.Frame, len(c.media))
+	for i, m := range c.media {
+		frames[i] = m.frame
 	}
-	mux, err := mpegts.NewMuxer(tracks)
+	mux, err := mpegts.NewMuxer(mpegts.TracksOf(frames...))
 	if err != nil {
 		return nil, err
 	}

@@ -12,21 +12,9 @@ import (
 
 // The encoder of the bench makes what it is told, 100 ms later, and knows its pictures again; one that was cut on the way is none of them.
 func TestFollower(t *testing.T) {
-	src, err := synthetic.New()
+	ts, err := synthetic.TS(90)
 	if err != nil {
 		t.Fatal(err)
-	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ts []byte
-	for n := 0; n < 90; {
-		f := src.Next()
-		if ts = mux.AppendFrame(ts, f); f.Codec.IsVideo() {
-			n++
-		}
 	}
 	c, err := NewClip(ts, 0)
 	if err != nil {

@@ -17,28 +17,14 @@ import (
 	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
-	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 )
 
 // tsFile is a transport stream of the clip's first pictures.
 func tsFile(t *testing.T, pictures int) string {
 	t.Helper()
-	src, err := clip.New()
+	out, err := clip.TS(pictures)
 	if err != nil {
 		t.Fatal(err)
-	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []byte
-	for n := 0; n < pictures; {
-		f := src.Next()
-		if out = mux.AppendFrame(out, f); f.Codec.IsVideo() {
-			n++
-		}
 	}
 	name := filepath.Join(t.TempDir(), "clip.ts")
 	if err := os.WriteFile(name, out, 0o600); err != nil {

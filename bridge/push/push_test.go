@@ -22,7 +22,6 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/bridge/push"
 	"github.com/fairlead-live/fairlead/bridge/relay"
 )
@@ -78,15 +77,11 @@ func frames(t testing.TB) (all []*media.Frame, video, audio *media.Config) {
 	return all, video, audio
 }
 
-func asTS(t testing.TB) (out []byte) {
+func asTS(t testing.TB) []byte {
 	t.Helper()
-	all, v, a := frames(t)
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	out, err := clip.TS(pictures)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, f := range all {
-		out = mux.AppendFrame(out, f)
 	}
 	return out
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
 
@@ -24,8 +23,7 @@ func publishClip(ctx context.Context, addr, name string) error {
 	if err != nil {
 		return err
 	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
+	mux, err := src.Muxer()
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,6 @@ import (
 	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bench/netem"
 	"github.com/fairlead-live/fairlead/bridge/config"
-	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/bridge/push"
 )
 
@@ -30,21 +28,9 @@ func startQUIC(t testing.TB, cfg config.Relay) *Relay {
 // clipFile writes so many pictures of the clip, and the sound beside them, as MPEG-TS.
 func clipFile(t testing.TB, pictures int) string {
 	t.Helper()
-	src, err := clip.New()
+	out, err := clip.TS(pictures)
 	if err != nil {
 		t.Fatal(err)
-	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []byte
-	for n := 0; n < pictures; {
-		f := src.Next()
-		if out = mux.AppendFrame(out, f); f.Codec.IsVideo() {
-			n++
-		}
 	}
 	name := filepath.Join(t.TempDir(), "clip.ts")
 	if err := os.WriteFile(name, out, 0o600); err != nil {

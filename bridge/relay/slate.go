@@ -1,14 +1,12 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
-	"github.com/fairlead-live/fairlead/bridge/media"
 )
 
 // slateFile bounds what is read of a slate's file; what is kept is bounded by the hub.
@@ -31,22 +29,12 @@ func loadSlate(name string) (*hub.Slate, error) {
 	if len(b) > slateFile {
 		return nil, fmt.Errorf("%s: more than %d bytes", name, slateFile)
 	}
-	var d flv.Demuxer
-	var p flv.Parser
-	if err := d.Write(b); err != nil {
+	frames, err := flv.Frames(b)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	var frames []*media.Frame
-	for tag, ok := d.Next(); ok; tag, ok = d.Next() {
-		if tag.Type == flv.TagScript {
-			continue
-		}
-		if f := p.Parse(tag.Type, tag.Time, tag.Body); f != nil {
-			frames = append(frames, f)
-		}
-	}
 	slate, err := hub.NewSlate(frames)
-	if err = errors.Join(d.Err(), err); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return slate, nil

@@ -34,23 +34,11 @@ func framesOf(t *testing.T, path string) (out []*media.Frame) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d flv.Demuxer
-	var p flv.Parser
-	if err := d.Write(b); err != nil {
+	out, err = flv.Frames(b)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		tag, ok := d.Next()
-		if !ok {
-			return out
-		}
-		if tag.Type == flv.TagScript {
-			continue
-		}
-		if f := p.Parse(tag.Type, tag.Time, tag.Body); f != nil {
-			out = append(out, f)
-		}
-	}
+	return out
 }
 
 // ofCodec keeps the frames of one codec.

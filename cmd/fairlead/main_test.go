@@ -17,8 +17,6 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/clip"
 	"github.com/fairlead-live/fairlead/bench/need"
-	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 )
 
 var built bool
@@ -203,18 +201,9 @@ func TestWrongWordsAreExplained(t *testing.T) {
 func TestPushReportsAndExits(t *testing.T) {
 	need.RealTime(t)
 	t.Parallel()
-	src, err := clip.New()
+	ts, err := clip.TS(120)
 	if err != nil {
 		t.Fatal(err)
-	}
-	v, a := src.Configs()
-	mux, err := mpegts.NewMuxer([]mpegts.Track{{Index: 0, Codec: media.H264, Config: v}, {Index: 1, Codec: media.AAC, Config: a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ts []byte
-	for range 120 {
-		ts = mux.AppendFrame(ts, src.Next())
 	}
 	file := filepath.Join(t.TempDir(), "clip.ts")
 	if err := os.WriteFile(file, ts, 0o600); err != nil {
