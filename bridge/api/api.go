@@ -45,6 +45,7 @@ type Server struct {
 	rates   rates
 	started time.Time
 	metrics http.Handler
+	refused [len(refusedReasons)]atomic.Uint64
 }
 
 // token is what a request must bring; open: nothing, but a loopback name.
@@ -143,22 +144,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// Why a request is refused before it is looked at: refusedReasons says it in /metrics.
+const (
+	refusedOrigin = iota
+	refusedNotLocal
+	refusedToken
+)
+
+var refusedReasons = [...]string{"other_origin", "not_local", "no_credential"}
+
 // allowed answers with a refusal and returns false, or returns true.
 func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	// A browser says where a request that changes something comes from.
 	if o := r.Header.Get("Origin"); o != "" && !sameOrigin(o, r.Host) || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		s.refused[refusedOrigin].Add(1)
 		refuse(w, http.StatusForbidden, "other origins are not served")
 		return false
 	}
 	token := s.token.Load()
 	if token.open {
 		if !loopback(r.Host) {
+			s.refused[refusedNotLocal].Add(1)
 			refuse(w, http.StatusForbidden, "without an api-token only localhost is answered; ask for http://127.0.0.1 or set one")
 			return false
 		}
 		return true
 	}
 	if !token.fits(r) {
+		s.refused[refusedToken].Add(1)
 		w.Header().Set("WWW-Authenticate", `Basic realm="fairlead", charset="UTF-8"`)
 		refuse(w, http.StatusUnauthorized, "this needs the api-token")
 		s.cfg.Logger.Debug("api: refused", "peer", r.RemoteAddr, "path", r.URL.Path)

@@ -52,7 +52,9 @@ func (f *fixed) Webhooks() []events.WebhookStats { return []events.WebhookStats{
 
 func (f *fixed) Events() *events.Bus { return events.NewBus() }
 
-func (f *fixed) Drain(_ time.Duration, to string) error {
+func (f *fixed) Refused() []Refusal { return []Refusal{{"srt", "expired", 4}} }
+
+func (f *fixed) Drain(_ time.Duration, to, _ string) error {
 	if to == "nowhere" {
 		return errors.New("nowhere is no address")
 	}

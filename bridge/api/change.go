@@ -56,19 +56,20 @@ func (s *Server) onOutput(do func(id string) error, done string) http.HandlerFun
 	}
 }
 
-// drain takes the relay out of service: {"to": "fairlead://…", "for_s": 30}, both optional, as is the body.
+// drain takes the relay out of service: {"to": "fairlead://…", "to_rtmp": "rtmp://…", "for_s": 30}, each optional, as is the body.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 	b, ok := body(w, r)
 	if !ok {
 		return
 	}
 	var ask struct {
-		To   string  `json:"to"`
-		ForS float64 `json:"for_s"`
+		To     string  `json:"to"`
+		ToRTMP string  `json:"to_rtmp"`
+		ForS   float64 `json:"for_s"`
 	}
 	if len(b) > 0 {
 		if err := json.Unmarshal(b, &ask); err != nil {
-			refuse(w, http.StatusBadRequest, "it wants {\"to\": \"fairlead://…\", \"for_s\": 30}, or nothing: "+err.Error())
+			refuse(w, http.StatusBadRequest, "it wants {\"to\": \"fairlead://…\", \"to_rtmp\": \"rtmp://…\", \"for_s\": 30}, or nothing: "+err.Error())
 			return
 		}
 	}
@@ -76,11 +77,11 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "for_s is no time to move on")
 		return
 	}
-	if err := s.cfg.Source.Drain(time.Duration(ask.ForS*float64(time.Second)), ask.To); err != nil {
+	if err := s.cfg.Source.Drain(time.Duration(ask.ForS*float64(time.Second)), ask.To, ask.ToRTMP); err != nil {
 		failed(w, err)
 		return
 	}
-	s.cfg.Logger.Info("api: drain", "to", ask.To, "by", r.RemoteAddr)
+	s.cfg.Logger.Info("api: drain", "to", ask.To, "to_rtmp", ask.ToRTMP, "by", r.RemoteAddr)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(w).Encode(s.cfg.Source.Drained())

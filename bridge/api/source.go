@@ -58,8 +58,9 @@ type Source interface {
 	Addresses() []Address
 
 	Events() *events.Bus
-	Webhooks() []events.WebhookStats             // in the order of the configuration
-	Drain(within time.Duration, to string) error // 0: as long as is usual; empty: to the same address
+	Webhooks() []events.WebhookStats // in the order of the configuration
+	Refused() []Refusal
+	Drain(within time.Duration, to, toRTMP string) error // 0: as long as is usual; empty: to the same address
 	Drained() DrainState
 
 	AddOutput(stream string, urls []string) (id string, err error)
@@ -74,10 +75,17 @@ type Source interface {
 
 // DrainState says how far a relay's going out of service has come.
 type DrainState struct {
-	State      string         `json:"state"`        // serving, draining, drained
-	To         string         `json:"to,omitempty"` // where publishers were sent
-	LeftS      float64        `json:"left_s"`       // they have to move on
-	Publishers map[string]int `json:"publishers"`   // that are here, by protocol
+	State      string         `json:"state"`             // serving, draining, drained
+	To         string         `json:"to,omitempty"`      // where publishers over QUIC were sent
+	ToRTMP     string         `json:"to_rtmp,omitempty"` // and those over RTMP
+	LeftS      float64        `json:"left_s"`            // they have to move on; then whoever is left is ended
+	Publishers map[string]int `json:"publishers"`        // that are here, by protocol
+}
+
+// Refusal is how often somebody was turned away, and why: both words are of a bounded set, docs/metrics.md.
+type Refusal struct {
+	Protocol, Reason string
+	Count            uint64
 }
 
 // Changes says what a new configuration changes.

@@ -58,8 +58,9 @@ type Relay struct {
 
 	Takeover []string // POLICY, APP/KEY=POLICY or APP/*=POLICY
 
-	Drain   time.Duration // how long publishers over QUIC have to move on when the relay is told to end
-	DrainTo string        // fairlead://…, where they should go; empty: the same address, where another relay may be by then
+	Drain       time.Duration // how long publishers that can be asked have to move on when the relay is told to end
+	DrainTo     string        // fairlead://…, where those over QUIC should go; empty: the same address, where another relay may be by then
+	DrainToRTMP string        // rtmp(s)://…, where those over RTMP should go; empty: the same
 
 	SRTLatency    time.Duration
 	SRTPassphrase string
@@ -98,8 +99,9 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.WebhookSecret, "webhook-secret", "", "`SECRET` that signs it, 16 characters or more; env:NAME and file:PATH")
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
-	s.Duration(&r.Drain, "drain", 0, "when told to end, give publishers over QUIC this long to move on to another relay")
+	s.Duration(&r.Drain, "drain", 0, "when told to end, give publishers this long to move on to another relay: over QUIC, and over RTMP where they understand it")
 	s.String(&r.DrainTo, "drain-to", "", "`URL` of that relay, fairlead://…; without it they call the same address again")
+	s.String(&r.DrainToRTMP, "drain-to-rtmp", "", "`URL` of that relay for publishers over RTMP, rtmp(s)://…; without it they call the same address again")
 	s.Duration(&r.SRTLatency, "srt-latency", 120*time.Millisecond, "least SRT latency; a publisher may ask for more")
 	s.String(&r.SRTListener, "srt-listener", "own", "`WHO` speaks SRT: own, or gosrt, which is kept for comparison")
 	s.Int(&r.SRTLoops, "srt-loops", 0, "`N` loops share the SRT port, each on a processor; 0: one for each four processors")
@@ -168,6 +170,9 @@ func (r *Relay) Validate() error {
 	}
 	if r.DrainTo != "" && !strings.HasPrefix(r.DrainTo, "fairlead://") {
 		return fmt.Errorf("%w: drain-to: %q is not a fairlead:// URL", ErrUsage, r.DrainTo)
+	}
+	if err := DrainToRTMP(r.DrainToRTMP); err != nil {
+		return fmt.Errorf("%w: drain-to-rtmp: %w", ErrUsage, err)
 	}
 	if r.SRTListener != "" && r.SRTListener != "own" && r.SRTListener != "gosrt" {
 		return fmt.Errorf("%w: srt-listener: %q is neither own nor gosrt", ErrUsage, r.SRTListener)
@@ -291,6 +296,17 @@ func ValidName(name string) error {
 				return fmt.Errorf("%q: %q cannot stand in a stream's name", name, c)
 			}
 		}
+	}
+	return nil
+}
+
+// DrainToRTMP says whether publishers over RTMP can be sent there; empty: to the same address.
+func DrainToRTMP(to string) error {
+	if to == "" {
+		return nil
+	}
+	if u, err := url.Parse(to); err != nil || u.Scheme != "rtmp" && u.Scheme != "rtmps" || u.Host == "" {
+		return fmt.Errorf("%q is not an rtmp:// or rtmps:// URL", to)
 	}
 	return nil
 }

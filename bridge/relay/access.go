@@ -22,6 +22,7 @@ var ErrNotAllowed = errors.New("relay: not allowed here")
 func (r *Relay) admit(ctx context.Context, q auth.Request) (who string, err error) {
 	who, err = r.guard.Load().Admit(ctx, time.Now(), q)
 	if err != nil {
+		r.refused.denied(q.Protocol, err)
 		return "", fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
 	if who == "" {
@@ -80,7 +81,11 @@ func (r *Relay) authorizeRTMP(ctx context.Context, req rtmpserver.Request) (stri
 		q.Action = auth.Play
 	}
 	q.Peer, q.PeerPort = peerOf(req.Peer)
-	return r.admit(ctx, q)
+	who, err := r.admit(ctx, q)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", rtmpserver.ErrUnauthorized, err)
+	}
+	return who, nil
 }
 
 func (r *Relay) authorizeHTTP(ctx context.Context, req httpflv.Request) error {

@@ -85,14 +85,14 @@ func TestDrainOverTheAPI(t *testing.T) {
 		within time.Duration
 		to     string
 	}{{time.Millisecond, ""}, {2 * time.Hour, ""}, {0, "http://elsewhere"}} {
-		if o.Drain(bad.within, bad.to) == nil {
+		if o.Drain(bad.within, bad.to, "") == nil {
 			t.Errorf("drains within %v to %q", bad.within, bad.to)
 		}
 	}
-	if err := o.Drain(30*time.Second, "fairlead://127.0.0.1:4433/live/cam"); err != nil {
+	if err := o.Drain(30*time.Second, "fairlead://127.0.0.1:4433/live/cam", "rtmp://127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Drain(0, ""); err == nil {
+	if err := o.Drain(0, "", ""); err == nil {
 		t.Error("drains twice")
 	}
 	for state := ""; state != "drained"; {

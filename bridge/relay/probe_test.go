@@ -299,8 +299,8 @@ func memory() int64 {
 
 // The bound of one address leaves room for others.
 func TestNobodyTakesEveryPlace(t *testing.T) {
-	told := 0
-	c := newCrowd(8, func(string, uint64) { told++ })
+	told, counted := 0, 0
+	c := newCrowd(8, func() { counted++ }, func(string, uint64) { told++ })
 	var in []net.Conn
 	dial := func(from string) {
 		a, b := net.Pipe()
@@ -318,7 +318,7 @@ func TestNobodyTakesEveryPlace(t *testing.T) {
 	for range 9 {
 		dial("127.0.0.1:7")
 	}
-	if len(c.in) != 8 || c.refused != 9 || c.from[neighbourhood(in[0].RemoteAddr())] != 2 || told != 1 {
+	if len(c.in) != 8 || c.refused != 9 || c.from[neighbourhood(in[0].RemoteAddr())] != 2 || told != 1 || counted != 9 {
 		t.Errorf("%d in, %d refused, told %d, from %v", len(c.in), c.refused, told, c.from)
 	}
 	for _, conn := range in {

@@ -61,6 +61,7 @@ type Relay struct {
 	links    links
 	adviser  adviser
 	drainer  drainer
+	refused  refusals
 	bus      *events.Bus // what happens
 	webhooks []*events.Webhook
 	outputs  outputs
@@ -136,7 +137,7 @@ func (r *Relay) listen() error {
 	if r.cfg.SRT != "" {
 		r.srt, err = srtlink.Listen(srtlink.Config{
 			Addr: r.cfg.SRT, Latency: r.cfg.SRTLatency, Passphrase: r.cfg.SRTPassphrase, Listener: r.cfg.SRTListener, MigrateClear: r.cfg.SRTMigrate, Loops: r.cfg.SRTLoops,
-			Logger: r.log, Admit: r.admitSRT,
+			Logger: r.log, Admit: r.admitSRT, Refused: r.refused.srtRefused,
 		})
 		if err != nil {
 			return explain("srt", r.cfg.SRT, err)
@@ -144,7 +145,7 @@ func (r *Relay) listen() error {
 	}
 	if r.cfg.QUIC != "" {
 		r.quic, err = quiclink.Listen(quiclink.Config{
-			Addr: r.cfg.QUIC, CertFile: r.cfg.QUICCert, KeyFile: r.cfg.QUICKey, Hold: r.cfg.Hold, Logger: r.log, Admit: r.admitQUIC,
+			Addr: r.cfg.QUIC, CertFile: r.cfg.QUICCert, KeyFile: r.cfg.QUICKey, Hold: r.cfg.Hold, Logger: r.log, Admit: r.admitQUIC, Refused: r.quicRefused,
 		})
 		if err != nil {
 			return explain("quic", r.cfg.QUIC, err)
@@ -216,7 +217,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		case ask := <-r.drainer.asked:
 			drain, stop := context.WithCancel(ctx)
 			unless := context.AfterFunc(told, stop) // whoever ends the relay does not wait for this
-			r.drainNow(drain, ask.within, ask.to)
+			r.drainNow(drain, ask.within, ask.where)
+			r.endTheRest(drain)
+			r.drained()
 			unless()
 			stop()
 		case <-ctx.Done():
@@ -250,7 +253,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	if r.api != nil {
 		serve("api", r.control.Run)
-		serve("api", func(ctx context.Context) error { return r.serve(ctx, r.api, r.control, apiConnections) })
+		serve("api", func(ctx context.Context) error { return r.serve(ctx, "api", r.api, r.control, apiConnections) })
 	}
 	serve("push", r.outputs.run)
 	serve("judge", r.judge)
@@ -287,7 +290,7 @@ func (r *Relay) serveHTTP(ctx context.Context) error {
 	mux.Handle("/v1/streams/", feedback.New(feedback.Config{Board: r.board, Logger: r.log, Authorize: r.authorizeFeedback}))
 	mux.Handle("/", httpflv.New(httpflv.Config{Hub: r.hub, Logger: r.log, Authorize: r.authorizeHTTP}))
 	cfg := r.config()
-	return r.serve(ctx, r.http, mux, cfg.Connections)
+	return r.serve(ctx, "http", r.http, mux, cfg.Connections)
 }
 
 // Streams returns a snapshot of every stream.

@@ -14,7 +14,7 @@ import (
 
 // live are the words that a running relay takes over; a change of the others waits for the next start.
 func live(word string) bool {
-	return word == "key" || word == "push" || word == "takeover" || word == "api-token" || strings.HasPrefix(word, "auth-")
+	return word == "key" || word == "push" || word == "takeover" || word == "api-token" || strings.HasPrefix(word, "drain") || strings.HasPrefix(word, "auth-")
 }
 
 // Diff says what Reload would do.

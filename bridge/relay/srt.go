@@ -19,6 +19,9 @@ import (
 // admitSRT decides about an SRT caller before its handshake is answered.
 func (r *Relay) admitSRT(req srtlink.Request) (func(context.Context, *srtlink.Conn), error) {
 	name := req.StreamID.Name()
+	if r.drainer.begun() {
+		return nil, &srtlink.Rejection{Code: srtlink.CodeDown, Reason: "this relay is going away"}
+	}
 	if !req.StreamID.Publish {
 		return nil, &srtlink.Rejection{Code: srtlink.CodeBadMode,
 			Reason: "it wants to play, and SRT only publishes here; say m=publish or publish:APP/KEY (play over HTTP-FLV or RTMP)"}

@@ -26,9 +26,9 @@ const (
 	apiConnections = 256 // ours: a page takes seven, Prometheus one
 )
 
-// serve answers HTTP requests until ctx ends; connections get 2 s to end by themselves.
-func (r *Relay) serve(ctx context.Context, l net.Listener, h http.Handler, connections int) error {
-	limit := newCrowd(cmp.Or(connections, config.DefaultConnections), func(peer string, refused uint64) {
+// serve answers HTTP requests until ctx ends, under a name for the metrics; connections get 2 s to end by themselves.
+func (r *Relay) serve(ctx context.Context, what string, l net.Listener, h http.Handler, connections int) error {
+	limit := newCrowd(cmp.Or(connections, config.DefaultConnections), func() { r.refused.count(what, "too_many_connections") }, func(peer string, refused uint64) {
 		r.log.Warn("http: connection refused: too many", "addr", l.Addr().String(), "peer", peer, "refused_total", refused)
 	})
 	srv := &http.Server{
@@ -76,6 +76,7 @@ func bounded(h http.Handler) http.Handler {
 // bound of their own.
 type crowd struct {
 	max, each int
+	count     func()
 	refuse    func(peer string, refused uint64) // at most once a second
 
 	mu      sync.Mutex // guards what follows
@@ -85,8 +86,8 @@ type crowd struct {
 	told    time.Time
 }
 
-func newCrowd(limit int, refuse func(peer string, refused uint64)) *crowd {
-	return &crowd{max: limit, each: max(limit/4, 1), refuse: refuse, in: map[net.Conn]netip.Prefix{}, from: map[netip.Prefix]int{}}
+func newCrowd(limit int, count func(), refuse func(peer string, refused uint64)) *crowd {
+	return &crowd{max: limit, each: max(limit/4, 1), count: count, refuse: refuse, in: map[net.Conn]netip.Prefix{}, from: map[netip.Prefix]int{}}
 }
 
 // state is http.Server's ConnState.
@@ -122,6 +123,7 @@ func (c *crowd) enter(conn net.Conn, now time.Time) {
 	}
 	c.mu.Unlock()
 	tcp.Reset(conn)
+	c.count()
 	if tell {
 		c.refuse(conn.RemoteAddr().String(), n)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/flv"
@@ -34,6 +35,10 @@ type conn struct {
 	clock     rtmp.Unwrapper
 	lastMedia time.Time // or when publishing began
 	anyMedia  bool
+	app       string // published to
+
+	moving atomic.Pointer[string] // where to the peer shall go; nil: it may stay
+	asked  bool                   // it has been told
 
 	player *player // nil: not playing
 }
@@ -45,6 +50,7 @@ var (
 	errStopped   = errors.New("rtmpserver: peer stopped")
 	errShutdown  = errors.New("rtmpserver: server is stopping")
 	errStreamEnd = errors.New("rtmpserver: stream ended")
+	errDraining  = errors.New("rtmpserver: server is going away")
 )
 
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
@@ -53,6 +59,8 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	random := make([]byte, rtmp.RandomSize)
 	_, _ = rand.Read(random) // never fails
 	c.m = rtmp.NewServer(rtmp.ServerConfig{Random: random})
+	s.keep(c)
+	defer s.drop(c)
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	err := c.run(ctx)
@@ -76,6 +84,9 @@ func (c *conn) run(ctx context.Context) error {
 		if ctx.Err() != nil { // only now: the deadline above may have covered the one that says so
 			return errShutdown
 		}
+		if err := c.move(); err != nil { // here for the same reason
+			return err
+		}
 		if c.player != nil && c.player.ended() {
 			return c.player.err
 		}
@@ -85,7 +96,7 @@ func (c *conn) run(ctx context.Context) error {
 			return ferr
 		}
 		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && now.Before(c.deadline()) && !(c.player != nil && c.player.ended()) {
+			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && !c.overdue(now) && !(c.player != nil && c.player.ended()) {
 				armed = time.Time{}
 				continue
 			}
@@ -103,7 +114,7 @@ func (c *conn) readError(ctx context.Context, now time.Time, err error) error {
 		return errShutdown
 	case c.player != nil && c.player.ended():
 		return c.player.err
-	case errors.Is(err, os.ErrDeadlineExceeded) && !c.deadline().IsZero() && !now.Before(c.deadline()):
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.overdue(now):
 		return errSilent
 	}
 	return err
@@ -124,6 +135,12 @@ func (c *conn) deadline() time.Time {
 	default:
 		return c.from.Add(cfg.Setup)
 	}
+}
+
+// overdue says whether the peer has made no progress in time.
+func (c *conn) overdue(now time.Time) bool {
+	d := c.deadline()
+	return !d.IsZero() && !now.Before(d)
 }
 
 func (c *conn) feed(ctx context.Context, now time.Time, b []byte) error {
@@ -217,6 +234,9 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 	if err != nil {
 		return err
 	}
+	if c.s.isDraining() {
+		return c.refuse(RefusedDraining, rtmp.CodePublishRejected, errDraining)
+	}
 	request := c.request(r, true)
 	pub, err := c.s.cfg.Hub.Publish(r.Name(), hub.PublisherInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String(), Identity: who})
 	switch {
@@ -225,7 +245,7 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 	case err != nil:
 		return c.refuse(RefusedRejected, rtmp.CodePublishRejected, err)
 	}
-	c.pub, c.clock, c.lastMedia, c.anyMedia = pub, rtmp.Unwrapper{}, now, false
+	c.pub, c.clock, c.lastMedia, c.anyMedia, c.app = pub, rtmp.Unwrapper{}, now, false, r.App
 	c.s.count(func(st *Stats) { st.Publishers++; st.add(rtmp.Stats{}, c.parser.Stats()) })
 	c.parser = flv.Parser{}
 	if c.s.cfg.Watch != nil {
@@ -293,7 +313,7 @@ func (c *conn) finish(err error) {
 			c.m.EndPlay()
 		}
 	}
-	if errors.Is(err, errShutdown) {
+	if errors.Is(err, errShutdown) && !c.asked {
 		c.m.RequestReconnect("", "server is stopping")
 	}
 	if !polite || errors.Is(err, io.EOF) {

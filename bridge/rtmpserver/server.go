@@ -86,15 +86,17 @@ func (c *Config) defaults() {
 type Server struct {
 	cfg Config
 
-	mu    sync.Mutex // guards what follows
-	conns int
-	stats Stats
+	mu       sync.Mutex // guards what follows
+	conns    int
+	open     map[*conn]struct{}
+	draining bool
+	stats    Stats
 }
 
 // New returns a server that is not listening yet.
 func New(cfg Config) *Server {
 	cfg.defaults()
-	return &Server{cfg: cfg}
+	return &Server{cfg: cfg, open: map[*conn]struct{}{}}
 }
 
 // Serve accepts connections until ctx ends or the listener fails, closes it, and returns when all its connections have
@@ -159,6 +161,25 @@ func (s *Server) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns--
+}
+
+// keep makes a connection known to Drain, until drop.
+func (s *Server) keep(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[c] = struct{}{}
+}
+
+func (s *Server) drop(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
 // count changes the statistics.

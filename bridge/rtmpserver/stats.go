@@ -21,12 +21,13 @@ const (
 	RefusedInUse                       // the key has a publisher
 	RefusedNotFound                    // nobody publishes what a player asked for
 	RefusedSilent                      // no command, or no media, in time
-	numRefusals
+	RefusedDraining                    // the server is going away
+	NumRefusals
 )
 
 func (r Refusal) String() string {
-	if r < numRefusals {
-		return [...]string{"too_many", "handshake", "protocol", "unauthorized", "rejected", "in_use", "not_found", "silent"}[r]
+	if r < NumRefusals {
+		return [...]string{"too_many", "handshake", "protocol", "unauthorized", "rejected", "in_use", "not_found", "silent", "draining"}[r]
 	}
 	return "unknown"
 }
@@ -37,7 +38,7 @@ type Stats struct {
 	Publishers  int // now
 	Players     int // now
 	Accepted    uint64
-	Refused     [numRefusals]uint64
+	Refused     [NumRefusals]uint64
 	RTMP        rtmp.Stats
 	FLV         flv.Stats
 }

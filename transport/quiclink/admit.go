@@ -127,6 +127,7 @@ func (l *Listener) refuse(conn *quic.Conn, stream *quic.Stream, h *wire.Hello, e
 	if !ok {
 		r = &Rejection{403, err.Error()}
 	}
+	l.cfg.refused(r.Status)
 	l.cfg.Logger.Warn("quic publisher refused", "peer", conn.RemoteAddr(), "stream", h.Name, "status", r.Status, "err", r.Reason)
 	_ = stream.SetWriteDeadline(time.Now().Add(setup))
 	_, _ = stream.Write(wire.AppendWelcome(nil, &wire.Welcome{Version: wire.Version, Status: r.Status, SessionID: h.SessionID, Reason: r.Reason}))

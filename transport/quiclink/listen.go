@@ -82,6 +82,14 @@ type Config struct {
 
 	// Admit decides about a publisher. An error turns it away, with its own status if it is a *Rejection, else with 403.
 	Admit func(Request) (Sink, error)
+	// Refused, when set, is told the status of every publisher that is turned away, by Admit or otherwise. It must not wait.
+	Refused func(status uint16)
+}
+
+func (c *Config) refused(status uint16) {
+	if c.Refused != nil {
+		c.Refused(status)
+	}
 }
 
 // Listener accepts publishers.
@@ -212,6 +220,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 		}
 		l.mu.Unlock()
 		if full {
+			l.cfg.refused(503)
 			_ = conn.CloseWithError(codeRefused, "too many connections")
 			continue
 		}

@@ -100,6 +100,7 @@ func (l *gosrtListener) admit(req srt.ConnRequest) (func(context.Context, *Conn)
 
 func (l *gosrtListener) reject(req srt.ConnRequest, err error) {
 	r := rejection(err)
+	l.cfg.refused(r)
 	req.Reject(srt.RejectionReason(r.Code))
 	again, speak := l.quiet.tell(time.Now(), addrPort(req.RemoteAddr()).Addr(), r.Reason)
 	if speak {

@@ -61,6 +61,8 @@ type Config struct {
 	// *Rejection, else with CodeForbidden. The function it returns is called exactly once, in its own goroutine, and
 	// owns the connection until it returns; conn is nil when the handshake was not completed after all.
 	Admit func(Request) (func(ctx context.Context, conn *Conn), error)
+	// Refused, when set, is told of every caller that is turned away, by Admit or before it. It must not wait.
+	Refused func(*Rejection)
 }
 
 // Validate names the field that cannot work.
@@ -78,6 +80,12 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("srt listener: %q is neither %q nor %q", c.Listener, Own, GoSRT)
 	}
 	return nil
+}
+
+func (c *Config) refused(r *Rejection) {
+	if c.Refused != nil {
+		c.Refused(r)
+	}
 }
 
 // Listener accepts SRT callers.

@@ -85,6 +85,7 @@ func (l *ownListener) admit(r *srt.Request, peer netip.AddrPort) (func(context.C
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 func (l *ownListener) log(peer netip.AddrPort, streamID string, r *Rejection) {
+	l.cfg.refused(r)
 	again, speak := l.quiet.tell(time.Now(), peer.Addr(), r.Reason)
 	if speak {
 		l.cfg.Logger.Warn("srt caller rejected", "peer", peer, "streamid", streamID, "code", r.Code, "err", r.Reason, "times_before", again)

@@ -31,6 +31,7 @@ const (
 	CodeBadMode      = 2405
 	CodeConflict     = 2409
 	CodeInternal     = 2500
+	CodeDown         = 2503
 )
 
 const turnedAway = "turned away"
@@ -54,6 +55,8 @@ func codeText(code uint32) string {
 		return "wrong mode in the streamid"
 	case CodeConflict:
 		return "the key is in use"
+	case CodeDown:
+		return "the relay is going away"
 	}
 	return turnedAway
 }
