@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -100,6 +101,37 @@ func (tab *Tab) Text(t testing.TB, selector string) (text string) {
 	t.Helper()
 	tab.run(t, chromedp.Text(selector, &text))
 	return text
+}
+
+// Evaluate puts the value of a JavaScript expression into value.
+func (tab *Tab) Evaluate(t testing.TB, expression string, value any) {
+	t.Helper()
+	tab.run(t, chromedp.Evaluate(expression, value))
+}
+
+// View makes the window another one, of CSS pixels, and light or dark as its user prefers.
+func (tab *Tab) View(t testing.TB, width, height int64, dark bool) {
+	t.Helper()
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	tab.run(t, chromedp.EmulateViewport(width, height), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+}
+
+// Drawn waits until a canvas has this many pixels that carry colour: a chart's axes are grey.
+func (tab *Tab) Drawn(t testing.TB, selector string, pixels int) {
+	t.Helper()
+	tab.Wait(t, fmt.Sprintf(`(() => {
+	const c = document.querySelector(%q);
+	if (!c || !c.width || !c.height) return false;
+	const copy = Object.assign(document.createElement('canvas'), {width: c.width, height: c.height}).getContext('2d', {willReadFrequently: true});
+	copy.drawImage(c, 0, 0);
+	const d = copy.getImageData(0, 0, c.width, c.height).data;
+	let n = 0;
+	for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 100 && Math.max(d[i], d[i + 1], d[i + 2]) - Math.min(d[i], d[i + 1], d[i + 2]) > 60) n++;
+	return n >= %d;
+})()`, selector, pixels))
 }
 
 // Picture returns the whole page as a PNG.

@@ -106,8 +106,15 @@ func TestSideBySideInChromium(t *testing.T) {
 			t.Errorf("the page does not say %q: %q", want, text)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), "demo.png"), tab.Picture(t), 0o600); err != nil {
-		t.Error(err)
+	for name, width := range map[string]int64{"demo": 1280, "demo-phone": 390} {
+		tab.View(t, width, 900, width < 500)
+		var wide int64
+		if tab.Evaluate(t, `document.documentElement.scrollWidth`, &wide); wide > width {
+			t.Errorf("%s: the page is %d pixels wide", name, wide)
+		}
+		if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name+".png"), tab.Picture(t), 0o600); err != nil {
+			t.Error(err)
+		}
 	}
 	if said := tab.Said(); len(said) > 0 {
 		t.Errorf("the console says %q", said)

@@ -18,6 +18,7 @@ type Stream struct {
 	Tracks     []Track    `json:"tracks"`
 	BitrateBPS int64      `json:"bitrate_bps"` // of the media, over the last 2 s
 	FrameRate  float64    `json:"frames_per_s"`
+	Pictures   float64    `json:"pictures_per_s,omitempty"` // by the encoder's times
 	Frames     uint64     `json:"frames_total"`
 	Bytes      uint64     `json:"bytes_total"`
 	Publishes  uint64     `json:"publishes_total"`
@@ -155,6 +156,9 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 		v.State = "live"
 		v.Publisher = &Publisher{Protocol: p.Protocol, Peer: p.Peer, Since: p.Since.UTC()}
 		v.TargetBPS = s.cfg.Source.Target(st.Name)
+		if st.Shape.Interval > 0 {
+			v.Pictures = round1(float64(time.Second) / float64(st.Shape.Interval))
+		}
 		if l, ok := s.cfg.Source.Link(st.Name); ok {
 			v.Publisher.Link = &LinkView{
 				RTTms: round1(float64(l.RTT) / 1e6), LatencyMS: l.Latency.Milliseconds(), Received: l.Received, ReceivedBytes: l.ReceivedBytes,

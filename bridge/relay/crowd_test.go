@@ -19,6 +19,11 @@ import (
 
 // publishClip pushes the clip over SRT in real time until ctx ends.
 func publishClip(ctx context.Context, addr, name string) error {
+	return publishPaced(ctx, addr, name, 1)
+}
+
+// publishPaced is publishClip by a clock whose second lasts pace seconds.
+func publishPaced(ctx context.Context, addr, name string, pace float64) error {
 	src, err := clip.New()
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func publishClip(ctx context.Context, addr, name string) error {
 	for {
 		f := src.Next()
 		select {
-		case <-time.After(time.Until(begin.Add(f.DTS))):
+		case <-time.After(time.Until(begin.Add(time.Duration(pace * float64(f.DTS))))):
 		case <-ctx.Done():
 			return nil
 		}

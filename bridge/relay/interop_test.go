@@ -79,6 +79,7 @@ daemon off; master_process off; error_log %s/error.log info; pid %s/pid;
 events { worker_connections 256; }
 rtmp { server { listen 127.0.0.1:%d; chunk_size 4096;
   application live { live on; record all; record_path %s; record_unique off; }
+  application webrtc { live on; }
 } }
 `, module, dir, dir, port, dir)
 	file := filepath.Join(dir, "nginx.conf")

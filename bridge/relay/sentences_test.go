@@ -3,41 +3,9 @@ package relay
 import (
 	"net"
 	"os"
-	"strings"
 	"testing"
-	"time"
-
-	"github.com/fairlead-live/fairlead/bench/need"
-	"github.com/fairlead-live/fairlead/bridge/config"
 )
 
-// A latency of 120 in ffmpeg's microseconds is explained.
-func TestRelayExplainsALatencyInMicroseconds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("seconds of real time: make test runs it")
-	}
-	ffmpeg := need.Program(t, "ffmpeg")
-	r := startRelay(t, config.Relay{SRT: "127.0.0.1:0", Key: []string{"live/cam"}})
-	url := strings.Replace(r.srtURL("live/cam", 120*time.Millisecond), "latency=120000", "latency=120", 1)
-	if !strings.Contains(url, "latency=120&") && !strings.HasSuffix(url, "latency=120") {
-		t.Fatalf("the URL has another form: %s", url)
-	}
-	start(t, ffmpeg, "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=30", "-t", "60", "-c:v", "libx264", "-preset", "ultrafast", "-g", "60",
-		"-pix_fmt", "yuv420p", "-f", "mpegts", url)
-	for limit := time.Now().Add(50 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		for _, s := range r.Advice("live/cam") {
-			if s.Rule == "latency_unit" {
-				t.Log(s.Text, s.Evidence)
-				return
-			}
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("not explained: %v", r.Advice("live/cam"))
-		}
-	}
-}
-
-// A second publisher of the key is told to the operator.
 func TestPastGrowsAndBeginsAnew(t *testing.T) {
 	var p past
 	for i := range uint64(200) {

@@ -51,6 +51,7 @@ export interface Stream {
   tracks: Track[];
   bitrate_bps: number;
   frames_per_s: number;
+  pictures_per_s?: number;
   players: number;
   outputs: number;
   stutter?: Stutter;

@@ -37,11 +37,12 @@ export class Card {
       'article',
       { data: { stream: name } },
       el('h2', {}, name, ' ', this.state),
-      el('div', { className: 'body' }, this.video, el('div', { className: 'charts' }, this.rate.box, this.rtt.box, this.loss.box, this.stall.box, this.lag.box)),
-      this.facts,
-      this.advice,
-      this.outputs,
-      this.viewers,
+      el(
+        'div',
+        { className: 'body' },
+        el('div', { className: 'side' }, this.video, this.advice, this.facts, this.outputs, this.viewers),
+        el('div', { className: 'charts' }, this.rate.box, this.rtt.box, this.loss.box, this.stall.box, this.lag.box),
+      ),
     );
   }
 
@@ -55,7 +56,7 @@ export class Card {
       s.publisher ? `${s.publisher.protocol.toUpperCase()} from ${s.publisher.peer} for ${since(s.publisher.since)}` : 'nobody publishes; players see the last picture',
       [...pictures, ...sounds].join(' + '),
       rate(s.bitrate_bps),
-      `${s.frames_per_s} frames/s of picture and sound`,
+      s.pictures_per_s ? `${s.pictures_per_s} pictures/s` : '',
       link ? `RTT ${link.rtt_ms} ms, latency ${link.latency_ms} ms` : '',
       `${s.players} ${s.players === 1 ? 'player' : 'players'}`,
       s.stutter ? stalls(s.stutter) : '',
@@ -74,7 +75,7 @@ export class Card {
           {},
           el('td', {}, o.destination),
           el('td', {}, el('span', { className: 'state', data: { state: o.state } }, o.state)),
-          el('td', {}, o.state === 'publishing' ? `${o.lag_ms} ms behind, ${o.dropped_frames_total} frames dropped` : (o.last_error ?? '')),
+          el('td', {}, o.state === 'publishing' ? `${o.lag_ms} ms behind, ${o.dropped_frames_total} frames dropped` : (o.last_error ?? '').replace(/^rtmpout: (dial: )?/, '')),
           el('td', {}, o.stutter ? stalls(o.stutter) : ''),
         ),
       ),
