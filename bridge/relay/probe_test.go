@@ -7,17 +7,21 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
 )
 
-var idle = flag.Int("idle", 300, "connections of TestIdleConnectionsAreBounded; 10000 wants 20,000 file descriptors")
+var idle = flag.Int("idle", 300, "connections of TestIdleConnectionsAreBounded; 10000 wants 12,000 file descriptors")
 
 // say sends text as it is, without the client's good manners, and returns what comes back until the server ends the answer.
 func say(t *testing.T, addr, text string) string {
@@ -229,7 +233,8 @@ func TestSlowClientsAreCut(t *testing.T) {
 	wg.Wait()
 }
 
-// As many as there may be are held for a little memory each, more are reset, and once they go others come in.
+// As many as there may be are held for a little memory each, more are reset, and once they go others come in. The clients are another process:
+// each side has its own descriptors then.
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many sockets: make test runs it")
@@ -237,42 +242,34 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	n := *idle
 	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Connections: n})
 	_, rtmp, web := r.Addrs()
-	for _, addr := range []string{web.String(), rtmp.String()} {
+	for protocol, addr := range map[string]string{"http": web.String(), "rtmp": rtmp.String()} {
 		before := memory()
-		var conns []net.Conn
-		refused := 0
-		for range n + n/10 {
-			if c, err := net.Dial("tcp", addr); err == nil {
-				conns = append(conns, c)
-			} else {
-				refused++ // reset before the dialler looked
-			}
+		release := dialAndHold(t, addr, n+n/10)
+		held := n
+		if protocol == "rtmp" {
+			held = r.rtmpd.Stats().Connections
 		}
-		each := (memory() - before) / int64(n)
-		// HTTP ends a silent one after 5 s, RTMP too: only a reset at once says that it was one too many.
-		for _, c := range conns {
-			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
-			if _, err := c.Read(make([]byte, 1)); err != nil && !isTimeout(err) && err != io.EOF {
-				refused++
-			}
-		}
-		t.Logf("%s: %d of %d connections refused, %d bytes a connection", addr, refused, n+n/10, each)
-		if refused == 0 {
-			t.Errorf("%s: none of %d connections was refused, the limit is %d", addr, n+n/10, n)
+		each := (memory() - before) / int64(max(held, 1))
+		refused := uint64(0)
+		need.Until(t, "those beyond the bound are refused", func() bool {
+			refused = r.refusedBecause(protocol, "too_many_connections")
+			return refused > 0
+		})
+		t.Logf("%s: %d of %d connections refused, %d bytes a connection", protocol, refused, n+n/10, each)
+		if held > n || refused > uint64(n/10) {
+			t.Errorf("%s: %d held and %d refused of %d, the limit is %d", protocol, held, refused, n+n/10, n)
 		}
 		if each > 96<<10 {
-			t.Errorf("%s: %d bytes a connection, want 96 KiB at most", addr, each)
+			t.Errorf("%s: %d bytes a connection, want 96 KiB at most", protocol, each)
 		}
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		eventually(t, time.Minute, "a place for somebody else", func() bool {
+		release()
+		need.Until(t, "a place for somebody else", func() bool {
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				return false
 			}
 			defer c.Close()
-			if addr == rtmp.String() {
+			if protocol == "rtmp" {
 				_, _ = c.Write(append([]byte{3}, make([]byte, 1536)...))
 			} else {
 				_, _ = io.WriteString(c, "GET /healthz HTTP/1.0\r\n\r\n")
@@ -284,9 +281,63 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-func isTimeout(err error) bool {
-	ne, ok := err.(net.Error)
-	return ok && ne.Timeout()
+// refusedBecause reads one of the counters.
+func (r *Relay) refusedBecause(protocol, reason string) uint64 {
+	for _, f := range r.Refused() {
+		if f.Protocol == protocol && f.Reason == reason {
+			return f.Count
+		}
+	}
+	return 0
+}
+
+// dialAndHold has another process connect n times and say nothing, until release is called.
+func dialAndHold(t *testing.T, addr string, n int) (release func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestClientOfIdleConnections$")
+	cmd.Env = append(os.Environ(), "FAIRLEAD_TEST_DIAL="+addr, "FAIRLEAD_TEST_DIALS="+strconv.Itoa(n))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = in.Close(); _ = cmd.Wait() })
+	t.Cleanup(release)
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "dialled\n" {
+		t.Fatalf("the clients say %q, %v", line, err)
+	}
+	return release
+}
+
+// The other process of TestIdleConnectionsAreBounded.
+func TestClientOfIdleConnections(t *testing.T) {
+	addr := os.Getenv("FAIRLEAD_TEST_DIAL")
+	if addr == "" {
+		return
+	}
+	n, err := strconv.Atoi(os.Getenv("FAIRLEAD_TEST_DIALS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	conns := make([]net.Conn, n)
+	for i := range 8 {
+		wg.Go(func() {
+			for k := i; k < n; k += 8 {
+				conns[k], _ = net.Dial("tcp", addr) // nil: reset before the dialler looked
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Println("dialled")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	runtime.KeepAlive(conns)
 }
 
 // memory is what the heap and the stacks hold.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -46,6 +47,7 @@ func runRelay(ctx context.Context, e env) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := newLogger(e.stderr, cfg.Log, cfg.LogFormat)
+	sayFewDescriptors(log, cfg.Connections)
 	r, err := relay.Open(cfg, log)
 	if err != nil {
 		return err
@@ -84,6 +86,17 @@ func runRelay(ctx context.Context, e env) error {
 	wg.Wait()
 	return err
 }
+
+// sayFewDescriptors warns where the system's limit comes before the relay's own: a listener that runs out of descriptors accepts nobody.
+func sayFewDescriptors(log *slog.Logger, connections int) {
+	wanted := uint64(2*connections + spareDescriptors) // RTMP has as many as HTTP
+	if n, known := descriptors(); known && n < wanted {
+		log.Warn("few file descriptors: raise the limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=…), or lower connections", "limit", n, "wanted", wanted)
+	}
+}
+
+// spareDescriptors are for destinations, the API, sockets and files. Ours.
+const spareDescriptors = 512
 
 func addr(a net.Addr) string {
 	if a == nil {

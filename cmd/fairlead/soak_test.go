@@ -268,11 +268,21 @@ func (s *soak) ask(ctx context.Context, method, path, body string) string {
 	return string(b)
 }
 
+// answerWithin is when a relay has hung, and is not only slow on a busy machine.
+const answerWithin = 5 * time.Minute
+
 // health collects the relay's garbage and reads its gauges.
 func (s *soak) health(t *testing.T, at time.Duration) health {
 	t.Helper()
-	s.ask(t.Context(), http.MethodGet, "/debug/pprof/heap?gc=1", "")
-	text := s.ask(t.Context(), http.MethodGet, "/metrics", "")
+	text := ""
+	for end := time.Now().Add(answerWithin); text == ""; {
+		s.ask(t.Context(), http.MethodGet, "/debug/pprof/heap?gc=1", "")
+		if text = s.ask(t.Context(), http.MethodGet, "/metrics", ""); text == "" && time.Now().After(end) {
+			_ = s.relay.cmd.Process.Signal(syscall.SIGQUIT) // it says where its goroutines stand
+			time.Sleep(2 * time.Second)
+			t.Fatalf("the relay has not answered for %v\n%s", answerWithin, s.relay.text())
+		}
+	}
 	gauge := func(name string) float64 {
 		_, v, _ := strings.Cut(text, "\n"+name+" ")
 		v, _, _ = strings.Cut(v, "\n")
