@@ -22,7 +22,7 @@ const (
 )
 
 // DefaultConnections is how many TCP connections RTMP and HTTP hold at once, each. 10,000 that say nothing take 340 MB of RTMP and
-// 150 MB of HTTP until they are cut, after 5 s (bridge/relay, TestIdleConnectionsAreBounded -idle 8000).
+// 150 MB of HTTP until they are cut, after 5 s (bridge/relay, TestIdleConnectionsAreBounded -idle 10000).
 const DefaultConnections = 10_000
 
 // Relay is what `fairlead relay` is set up with.

@@ -2,10 +2,18 @@ package relay
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +103,14 @@ func rtmpCall(t *testing.T, r *Relay, name string, c credential, publish bool) b
 	return true
 }
 
-// Every way of auth, right and wrong, over every protocol.
+// wrong is what must not let anybody in, and what the operator reads.
+type wrong struct {
+	why  string
+	with func(name string) credential
+}
+
+// Every way of auth, right and wrong, over every protocol: expired, tampered and replayed ones too, refused before anything is published, and
+// counted with the reason that the peer does not read.
 func TestAccess(t *testing.T) {
 	const secret, jwtSecret, signKey = "a secret of some length", "another secret, of thirty-two characters or more", "k3y"
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -109,12 +124,24 @@ func TestAccess(t *testing.T) {
 	}))
 	defer hook.Close()
 	now := time.Now()
-	web := func(expiry time.Time) string {
-		s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(jwtSecret)}, nil)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: rsaKey.Public(), KeyID: "rsa"}, {Key: ecKey.Public(), KeyID: "ec"}}})
+	}))
+	defer keys.Close()
+	jot := func(alg jose.SignatureAlgorithm, key any, id string, expiry time.Time) string {
+		s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: id}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := jwt.Signed(s).Claims(map[string]any{"exp": expiry.Unix(), "permissions": []map[string]string{
+		out, err := jwt.Signed(s).Claims(map[string]any{"exp": expiry.Unix(), "jti": fmt.Sprint(jotNumber.Add(1)), "permissions": []map[string]string{
 			{"action": "publish", "path": "live/*"}, {"action": "play", "path": "live/*"}}}).Serialize()
 		if err != nil {
 			t.Fatal(err)
@@ -130,49 +157,63 @@ func TestAccess(t *testing.T) {
 		return s[:i] + string(c) + s[i+1:]
 	}
 	tencent, _ := auth.Vendor("tencent")
+	aliyun, _ := auth.Vendor("aliyun")
 	signed := func(name string, expiry time.Time) string {
 		return tencent.Sign(signKey, auth.Params{Path: "/" + name, Time: expiry})
 	}
 	hour, past := now.Add(time.Hour), now.Add(-time.Hour)
+	token := func(name string, once bool, expiry time.Time) credential {
+		return credential{token: auth.Token([]byte(secret), name, true, true, once, expiry)}
+	}
+	hs := func(expiry time.Time) credential {
+		return credential{token: jot(jose.HS256, []byte(jwtSecret), "", expiry)}
+	}
+	fixed := func(c credential) func(string) credential { return func(string) credential { return c } }
 	for _, way := range []struct {
 		name string
 		cfg  config.Relay
 		good func(name string) credential
-		bad  []func(name string) credential
+		bad  []wrong
+		once func(name string) credential // is bound to the first address; nil: this way has no such thing
 	}{
 		{"key", config.Relay{Key: []string{"live/srt=s3cret", "live/quic=s3cret", "live/rtmp=s3cret", "live/rtmp-play=s3cret", "live/http=s3cret"}},
-			func(string) credential { return credential{token: "s3cret"} },
-			[]func(string) credential{func(string) credential { return credential{token: "S3cret"} }}},
+			fixed(credential{token: "s3cret"}), []wrong{{"bad_signature", fixed(credential{token: "S3cret"})}}, nil},
 		{"token", config.Relay{AuthSecret: []string{secret}},
+			func(name string) credential { return token(name, false, hour) },
+			[]wrong{
+				{"expired", func(name string) credential { return token(name, false, past) }},
+				{"bad_signature", func(name string) credential { return credential{token: tampered(token(name, false, hour).token)} }},
+				{"bad_signature", func(string) credential { return token("live/other", false, hour) }},
+			}, func(name string) credential { return token(name, true, hour) }},
+		{"jwt", config.Relay{AuthJWTSecret: []string{jwtSecret}}, func(string) credential { return hs(hour) },
+			[]wrong{{"expired", fixed(hs(past))}, {"bad_signature", fixed(credential{token: tampered(hs(hour).token)})}},
+			func(string) credential { return hs(hour) }},
+		{"jwks", config.Relay{AuthJWKS: keys.URL},
 			func(name string) credential {
-				return credential{token: auth.Token([]byte(secret), name, true, true, false, hour)}
+				if name == "live/srt" { // a stream id has room for 512 characters: RSA's signature is too long
+					return credential{token: jot(jose.ES256, ecKey, "ec", hour)}
+				}
+				return credential{token: jot(jose.RS256, rsaKey, "rsa", hour)}
 			},
-			[]func(string) credential{
-				func(name string) credential {
-					return credential{token: auth.Token([]byte(secret), name, true, true, false, past)}
-				},
-				func(name string) credential {
-					return credential{token: tampered(auth.Token([]byte(secret), name, true, true, false, hour))}
-				},
-				func(string) credential {
-					return credential{token: auth.Token([]byte(secret), "live/other", true, true, false, hour)}
-				},
-			}},
-		{"jwt", config.Relay{AuthJWTSecret: []string{jwtSecret}},
-			func(string) credential { return credential{token: web(hour)} },
-			[]func(string) credential{
-				func(string) credential { return credential{token: web(past)} },
-				func(string) credential { return credential{token: tampered(web(hour))} },
-			}},
-		{"signed", config.Relay{AuthSigned: []string{"tencent=" + signKey}},
+			[]wrong{
+				{"expired", fixed(credential{token: jot(jose.ES256, ecKey, "ec", past)})},
+				{"bad_signature", fixed(credential{token: tampered(jot(jose.ES256, ecKey, "ec", hour))})},
+				{"bad_signature", fixed(credential{token: jot(jose.HS256, []byte(jwtSecret), "rsa", hour)})},
+			}, func(string) credential { return credential{token: jot(jose.ES256, ecKey, "ec", hour)} }},
+		{"signed", config.Relay{AuthSigned: []string{"tencent=" + signKey, "aliyun=" + signKey}},
 			func(name string) credential { return credential{query: signed(name, hour)} },
-			[]func(string) credential{
-				func(name string) credential { return credential{query: signed(name, past)} },
-				func(string) credential { return credential{query: signed("live/other", hour)} },
+			[]wrong{
+				{"expired", func(name string) credential { return credential{query: signed(name, past)} }},
+				{"bad_signature", func(name string) credential { return credential{query: tampered(signed(name, hour))} }},
+				{"bad_signature", fixed(credential{query: signed("live/other", hour)})},
+			}, func(name string) credential { // this one has a random number in it
+				path := "/" + name
+				if name == "live/http" {
+					path += ".flv"
+				}
+				return credential{query: aliyun.Sign(signKey, auth.Params{Path: path, Time: now, Rand: "477b3bbc253f467b8def6711128c7bec"})}
 			}},
-		{"hook", config.Relay{AuthHook: hook.URL},
-			func(string) credential { return credential{token: "let-me-in"} },
-			[]func(string) credential{func(string) credential { return credential{token: "let-me"} }}},
+		{"hook", config.Relay{AuthHook: hook.URL}, fixed(credential{token: "let-me-in"}), []wrong{{"hook_refused", fixed(credential{token: "let-me"})}}, nil},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			way.cfg.AuthPlay, way.cfg.Hold = true, time.Second
@@ -182,16 +223,42 @@ func TestAccess(t *testing.T) {
 				if way.name == "signed" && (e.name == "srt" || e.name == "quic") {
 					continue // nothing signs their URLs
 				}
+				protocol, action := strings.TrimSuffix(e.name, " play"), auth.Publish
 				if e.play {
+					action = auth.Play
 					pub, err := r.Hub().Publish(name, hub.PublisherInfo{Protocol: "test"})
 					if err != nil {
 						t.Fatal(err)
 					}
 					defer pub.Close(nil)
 				}
-				for i, bad := range append(way.bad, func(string) credential { return credential{} }) {
-					if e.try(t, r, name, bad(name)) {
-						t.Errorf("%s: wrong credential %d was let in", e.name, i)
+				refused := func(what string, c credential, why string) {
+					before := r.refusedBecause(protocol, why)
+					if e.try(t, r, name, c) {
+						t.Errorf("%s: %s was let in", e.name, what)
+					}
+					if got := r.refusedBecause(protocol, why); why != "" && got == before {
+						t.Errorf("%s: %s is not counted as %s: %+v", e.name, what, why, r.Refused())
+					}
+				}
+				for i, bad := range way.bad {
+					refused(fmt.Sprintf("wrong credential %d", i), bad.with(name), bad.why)
+				}
+				refused("nobody with a credential", credential{}, "")
+				if way.once != nil {
+					c := way.once(name)
+					elsewhere := auth.Request{Action: action, Protocol: "test", Name: name, Token: c.token, Query: c.query, Peer: netip.MustParseAddr("192.0.2.1")}
+					if e.name == "http" {
+						elsewhere.Suffix = ".flv"
+					}
+					if _, err := r.admit(t.Context(), elsewhere); err != nil {
+						t.Fatalf("%s: the first use: %v", e.name, err)
+					}
+					refused("a credential that was used elsewhere", c, "replayed")
+				}
+				for _, st := range r.Streams() {
+					if !e.play && (st.Counts.Publishes > 0 || st.Counts.Frames > 0) {
+						t.Errorf("%s: somebody published %d frames", e.name, st.Counts.Frames)
 					}
 				}
 				if !e.try(t, r, name, way.good(name)) {
@@ -201,3 +268,6 @@ func TestAccess(t *testing.T) {
 		})
 	}
 }
+
+// jotNumber makes each JSON Web Token another one.
+var jotNumber atomic.Int64

@@ -7,14 +7,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,6 +230,90 @@ func TestDockerfile(t *testing.T) {
 	if last != "scratch" || !strings.Contains(string(b), "\nUSER 65532:65532\n") {
 		t.Errorf("it ends with FROM %s, or as root", last)
 	}
+}
+
+// What the Dockerfile's last stage has is enough: its files alone in a root of their own, its user, folder, environment and command; the relay
+// serves, and keeps QUIC's certificate. (No engine builds it here.)
+func TestImageRunsWithNothingElse(t *testing.T) {
+	need.RealTime(t)
+	if os.Getuid() != 0 {
+		t.Log("not root: nobody may change the root")
+		return
+	}
+	b, err := os.ReadFile("package/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stage, ok := strings.Cut(string(b), "\nFROM scratch\n")
+	if !ok {
+		t.Fatal("the last stage is not from scratch")
+	}
+	root := t.TempDir()
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const user = 65532
+	var args []string
+	dir := ""
+	for line := range strings.Lines(stage) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) < 2:
+		case f[0] == "COPY":
+			from, to := f[len(f)-2], filepath.Join(root, f[len(f)-1])
+			if strings.HasSuffix(f[len(f)-1], "/") {
+				to = filepath.Join(to, filepath.Base(from))
+			}
+			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			switch from { // as the stage before leaves it
+			case "/out/fairlead":
+				from = build(t)
+			case "/out/state":
+				if err := errors.Join(os.Mkdir(to, 0o755), os.Chown(to, user, user)); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if out, err := exec.Command("cp", from, to).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %s", line, out)
+			}
+		case f[0] == "WORKDIR":
+			dir = f[1]
+		case f[0] == "ENTRYPOINT", f[0] == "CMD":
+			var more []string
+			if err := json.Unmarshal([]byte(strings.TrimSpace(strings.TrimPrefix(line, f[0]))), &more); err != nil {
+				t.Fatal(err)
+			}
+			args = append(args, more...)
+		}
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env = dir, []string{"FAIRLEAD_QUIC_CERT=quic.pem", "FAIRLEAD_QUIC_KEY=quic-key.pem", "FAIRLEAD_API="}
+	for _, word := range []string{"SRT", "QUIC", "RTMP", "HTTP"} {
+		cmd.Env = append(cmd.Env, "FAIRLEAD_"+word+"=127.0.0.1:0")
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user, Gid: user}}
+	p := &process{cmd: cmd}
+	cmd.Stdout, cmd.Stderr = p, p
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	web := p.find(t, `fairlead: ready srt=\S+ rtmp=\S+ http=(\S+) quic=\S+`)
+	res, err := http.Get("http://" + web + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("/readyz: %s", res.Status)
+	}
+	if _, err := os.Stat(filepath.Join(root, dir, "quic-key.pem")); err != nil {
+		t.Errorf("QUIC's key is not kept: %v", err)
+	}
+	p.interrupt(t)
 }
 
 // systemd hears that the relay is ready, that it is well, and that it stops.
