@@ -109,7 +109,8 @@ type Caller struct {
 	wanted    wanted
 	copies    []copyAt
 	rtt, rttV time.Duration
-	least     rtt // of the round trips: only its minimum counts
+	rttShown  time.Duration // the variance that the steps of the round trips show
+	least     rtt           // of the round trips: only its minimum counts
 	sampled   bool
 	window    int64 // packets the peer has room for
 	pace      congestion.Pacer

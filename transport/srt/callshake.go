@@ -117,9 +117,16 @@ func (c *Caller) longest() int {
 	return MaxPayload - c.seal.overhead()
 }
 
-// measured takes a round trip, as it stands: ACKs carry the smoothed one.
+// measured takes a round trip, as it stands: ACKs carry the smoothed one. Of the variance that a peer tells, which may be made up so that we resend
+// sooner (Conn.tellVariance), no more is believed than its round trips show: each step of those is an eighth of what a sample was off (draft §4.10).
 func (c *Caller) measured(now, rtt, variance time.Duration) {
-	c.rtt, c.rttV, c.sampled = min(max(rtt, 100*time.Microsecond), maxRTT), min(variance, maxRTT), true
+	rtt, variance = min(max(rtt, 100*time.Microsecond), maxRTT), min(variance, maxRTT)
+	if !c.sampled {
+		c.rttShown = variance
+	} else {
+		c.rttShown += (min(8*(rtt-c.rtt).Abs(), maxRTT) - c.rttShown) / 4
+	}
+	c.rtt, c.rttV, c.sampled = rtt, min(variance, c.rttShown), true
 	c.least.sample(now, c.rtt)
 }
 

@@ -62,6 +62,7 @@ type Conn struct {
 	heard, spoke time.Duration
 	carried      time.Duration // when data came over it last
 	unique       uint64        // packets that it was the first to bring
+	allowed      float64       // copies that may be asked for
 	kmResponse   []byte
 	scratch      []byte // a rebuilt header
 	candidate    candidate
@@ -228,6 +229,7 @@ func (c *Conn) handleData(now time.Duration, h *Header, b, body []byte) {
 	if h.Resent {
 		c.stats.Resent++
 	}
+	c.allowed = min(c.allowed+copyShare, copyMost)
 	seq := unwrap31(c.high, h.Seq)
 	if h.MessageNo == 0 {
 		c.drop(DropFilter)

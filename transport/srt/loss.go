@@ -10,10 +10,8 @@ import (
 // Constants of asking again; ours.
 const (
 	leastRepeat = 20 * time.Millisecond // libsrt's least NAK period
-	echoAfter   = 10 * time.Millisecond // between a last asking and its copy, in case it is lost
 	lastMargin  = 2 * time.Millisecond  // of a tick, at either end
 	parityLook  = 5 * time.Millisecond  // between two looks whether parity can still help
-	rareTries   = 3                     // from this asking on each has an echo: so few packets come there that it costs nothing
 	lateTries   = 4                     // after that many the waits grow
 	lastTries   = 4                     // are few: late ones fill the time that is left evenly
 )
@@ -23,9 +21,9 @@ type missing struct {
 	seq   int64
 	found time.Duration
 	next  time.Duration // when to ask (again)
-	then  time.Duration // when next is only the echo of the last asking: when to ask after that; 0: it is not
+	then  time.Duration // when next only repeats the last asking: when to ask after that; 0: it does not
 	tries int
-	echo  bool // the last asking of all has been repeated
+	last  bool // the last asking of all has been repeated, or is to be
 }
 
 // losses is the list of what is missing, in order. It has at most as many entries as the ring has slots.
@@ -111,10 +109,12 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 			c.stats.NotAsked++
 			continue
 		}
-		if m.tries == 0 && c.leaveToParity(now, m.seq, useful) {
-			m.next = now + parityLook
-			l.due = min(l.due, m.next)
-			continue
+		if m.tries == 0 {
+			if until, ok := c.leaveToParity(now, m.seq, useful); ok {
+				m.next = until
+				l.due = min(l.due, m.next)
+				continue
+			}
 		}
 		if len(dst)-start+16 > limit {
 			l.due = now
@@ -133,51 +133,6 @@ func (c *Conn) ask(dst []byte, now time.Duration, limit int) []byte {
 	}
 	flush()
 	return dst
-}
-
-// schedule sets when a packet that is asked for now is asked for next; left is until the last moment at which an answer can come in time.
-//
-// Draft §4.8.2 repeats each (RTT + 4 RTTVar)/2. A sender of libsrt does not resend within RTT - 4 RTTVar, others do. Here repeats
-// come after one round trip, later ones ever later, and the last few closer together, up to the last moment: by then only those
-// are missing that several resends have not brought, so that it costs little. Of those each asking has an echo, in case it is lost
-// itself; the first ones too, when there is time for few and a sender of libsrt sees that it is one.
-func (c *Conn) schedule(now time.Duration, m *missing, repeat, left time.Duration) {
-	if m.then > 0 { // that was an echo
-		m.next, m.then = m.then, 0
-		return
-	}
-	m.tries++
-	wait, ok := c.wait(m, repeat, left)
-	switch {
-	case !ok:
-		m.next = forever
-	case wait >= 2*echoAfter && (m.tries >= rareTries || left <= lastTries*repeat && c.rtt.smoothed-4*c.rtt.variance > echoAfter):
-		m.next, m.then = now+echoAfter, now+wait
-	default:
-		m.next = now + wait
-	}
-}
-
-// wait is how long after an asking the next one follows. False: never again.
-func (c *Conn) wait(m *missing, repeat, left time.Duration) (d time.Duration, ok bool) {
-	wait := repeat
-	if m.tries > lateTries {
-		wait = repeat * time.Duration(min(m.tries, 8)-lateTries+2) / 2
-	}
-	// The least that lets an answer come first, or nearly.
-	least := max(c.rtt.smoothed-max(min(3*c.rtt.variance, c.rtt.smoothed/8), c.rtt.smoothed/16), leastRepeat)
-	switch n := left / least; {
-	case (m.tries >= rareTries || c.fec != nil) && n >= 1 && n <= lastTries:
-		return left / n, true
-	case wait <= left:
-		return wait, true
-	case left >= repeat/2:
-		return left, true
-	case !m.echo:
-		m.echo = true
-		return min(echoAfter, max(left, 0)), true
-	}
-	return 0, false
 }
 
 // gapDeadline returns until when packet seq is of use: when the next one that is here is due. It holds up to that one.

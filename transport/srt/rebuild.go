@@ -39,11 +39,12 @@ func (c *Conn) rebuild(now time.Duration) {
 	}
 }
 
-// leaveToParity reports whether a missing packet may still be rebuilt in time, with three round trips left to ask three times for
-// it if it is not. (libsrt waits for a later column series, asks once, and never again.)
-func (c *Conn) leaveToParity(now time.Duration, seq int64, useful time.Duration) bool {
-	if c.fec == nil || c.fec.Config().ARQ != filter.OnRequest {
-		return false
+// leaveToParity reports whether, and until when, a missing packet is left to parity: while it may still be rebuilt, and there is time to ask
+// three times for it if it is not. (libsrt waits for a later column series, asks once, and never again.)
+func (c *Conn) leaveToParity(now time.Duration, seq int64, useful time.Duration) (until time.Duration, ok bool) {
+	if c.fec == nil || c.fec.Config().ARQ != filter.OnRequest || c.fec.Config().Closed(seq-c.start(), c.reach-1-c.start()) {
+		return 0, false
 	}
-	return !c.fec.Config().Closed(seq-c.start(), c.reach-1-c.start()) && now+c.rtt.smoothed*3 < useful
+	until = useful - c.rtt.smoothed - 2*c.answerAfter() - c.copyAfter() - lastMargin
+	return min(until, now+parityLook), until > now
 }

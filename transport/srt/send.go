@@ -110,7 +110,7 @@ func (c *Conn) fullACK(dst []byte, now time.Duration) ([]byte, bool) {
 // ackInfo writes the body of a full ACK.
 func (c *Conn) ackInfo(dst []byte, next int64) []byte {
 	a := ACKInfo{
-		Next: uint32(next) & maxSeq, RTT: uint32(c.rtt.smoothed / time.Microsecond), RTTVar: uint32(c.rtt.variance / time.Microsecond),
+		Next: uint32(next) & maxSeq, RTT: uint32(c.rtt.smoothed / time.Microsecond), RTTVar: uint32(c.tellVariance() / time.Microsecond),
 		// Never 0, which stops a sender of libsrt for good; draft §3.2.4 counts packets.
 		Available: uint32(max(flowWindow-(c.high-c.next), 2)),
 		Rate:      c.rates.rate, Capacity: c.rates.linkCapacity(), ByteRate: c.rates.byteRate,
