@@ -225,6 +225,34 @@ func TestCallerMaxBW(t *testing.T) {
 	}
 }
 
+// A host that stands still for less than a second loses nothing by it: what waited leaves late, and its receiver decides. What waited longer than
+// that is dropped.
+func TestCallerStandsStill(t *testing.T) {
+	for _, c := range []struct {
+		still time.Duration
+		most  uint64 // unsent
+	}{{400 * time.Millisecond, 0}, {980 * time.Millisecond, 0}, {1500 * time.Millisecond, 200}} {
+		l := newLone(t, CallerConfig{Latency: 120 * time.Millisecond})
+		for i := range 400 { // 4 Mbit/s
+			l.push(1)
+			l.after(2500 * time.Microsecond)
+			l.ack(uint32(i+1), int(l.next-int64(l.isn)-1<<31), 20)
+		}
+		for range c.still / (2500 * time.Microsecond) {
+			l.push(1)
+			l.now = l.now.Add(2500 * time.Microsecond)
+		}
+		l.drain()
+		for i := range 40 {
+			l.after(5 * time.Millisecond)
+			l.ack(uint32(i+1000), int(l.next-int64(l.isn)-1<<31), 20)
+		}
+		if s := l.Stats(); s.Unsent > c.most || c.most > 0 && s.Unsent == 0 || s.Dropped > 0 || s.Queued > 0 {
+			t.Errorf("still for %v: %+v", c.still, s)
+		}
+	}
+}
+
 // A key frame does not leave in one burst, and has left within a quarter of the latency.
 func TestCallerSpreadsBursts(t *testing.T) {
 	l := newLone(t, CallerConfig{Latency: 400 * time.Millisecond})

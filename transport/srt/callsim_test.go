@@ -104,6 +104,45 @@ func TestCallerConnects(t *testing.T) {
 	}
 }
 
+// still is a caller on a host that stands still for a while: it takes payloads, and nothing leaves.
+type still struct {
+	*Caller
+	from, to time.Time
+}
+
+func (s *still) halted(now time.Time) bool { return now.After(s.from) && now.Before(s.to) }
+
+func (s *still) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
+	if s.halted(now) {
+		return dst, false
+	}
+	return s.Caller.AppendDatagram(dst, now)
+}
+
+func (s *still) NextTimeout() time.Time {
+	if next := s.Caller.NextTimeout(); !s.halted(next) {
+		return next
+	}
+	return s.to
+}
+
+// What a host that stood still for longer than the latency sends late comes out whole.
+func TestLateIsBetterThanNever(t *testing.T) {
+	w := sim.New(1)
+	cfg := CallerConfig{Latency: 120 * time.Millisecond}
+	cfg.Secret[0] = 1
+	tx, err := NewCaller(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &call{w: w, tx: tx, rx: newServer(Config{})}
+	r.link = w.Connect(both(delayed(20*time.Millisecond)), &still{tx, sim.Epoch.Add(2 * time.Second), sim.Epoch.Add(2500 * time.Millisecond)}, r.rx)
+	r.stream(4 * time.Second)
+	if m := r.missing(t); m > 0 || tx.Stats().Unsent > 0 {
+		t.Errorf("missing %v, %+v", m, tx.Stats())
+	}
+}
+
 // Nobody there, and nobody there any more.
 func TestCallerGivesUp(t *testing.T) {
 	w := sim.New(1)

@@ -147,11 +147,18 @@ func (c *Caller) Longest() int { return c.longest() }
 // wireOverhead is what a packet has around its payload: SRT, UDP and IPv4 headers.
 const wireOverhead = HeaderLen + 28
 
-// tooLateMargin is how much longer than the latency a packet that was sent is kept: what its receiver's clock may be off; ours.
-const tooLateMargin = 20 * time.Millisecond
-
-// withoutTLPktDrop is how long packets are kept for a peer that does not drop what is too late; ours.
-const withoutTLPktDrop = 10 * time.Second
+// Constants of what is too late to send.
+const (
+	// tooLateMargin is how much longer than the latency a packet that was sent is kept: what its receiver's clock may be off; ours.
+	tooLateMargin = 20 * time.Millisecond
+	// withoutTLPktDrop is how long packets are kept for a peer that does not drop what is too late; ours.
+	withoutTLPktDrop = 10 * time.Second
+	// unsentFor and unsentMargin: what was never sent is dropped when it is older than the larger of the latency and unsentFor, and the
+	// margin; libsrt's SRT_TLPKTDROP_MINTHRESHOLD_MS and 2 COMM_SYN_INTERVAL. Until then its receiver decides: after a host has stood
+	// still for a moment pictures that come late are better than none.
+	unsentFor    = time.Second
+	unsentMargin = 20 * time.Millisecond
+)
 
 // keep is how old a packet that was sent may be to be of use.
 func (c *Caller) keep() time.Duration {
@@ -164,10 +171,11 @@ func (c *Caller) keep() time.Duration {
 // age drops what can no longer arrive in time (too-late packet drop, draft §4.6).
 func (c *Caller) age(now time.Duration) {
 	keep := c.keep()
+	answer := c.rtt + 4*c.rttV + rtoSlack // what was sent late is not lost before its ACK can have come
 	for c.first < c.next {
 		o := c.ring.at(c.first)
 		if o.data != nil {
-			if now-o.born <= keep {
+			if now-o.born <= keep || o.times == 1 && now-o.last <= answer {
 				break
 			}
 			c.stats.Dropped++
@@ -177,7 +185,7 @@ func (c *Caller) age(now time.Duration) {
 	}
 	// What was never sent has no number yet: its receiver sees no gap.
 	if c.tooLate {
-		keep = c.latency
+		keep = max(c.latency, unsentFor) + unsentMargin
 	}
 	for c.queue.len() > 0 && now-c.queue.first().born > keep {
 		c.pool.put(c.queue.pop().data)
