@@ -53,6 +53,7 @@ func (f *fixed) Webhooks() []events.WebhookStats { return []events.WebhookStats{
 func (f *fixed) Events() *events.Bus { return events.NewBus() }
 
 func (f *fixed) Refused() []Refusal { return []Refusal{{"srt", "expired", 4}} }
+func (f *fixed) Strays() []Refusal  { return []Refusal{{"srt", "cookie", 5}} }
 
 func (f *fixed) Drain(_ time.Duration, to, _ string) error {
 	if to == "nowhere" {

@@ -51,12 +51,13 @@ var (
 	mOutStallS     = metric{"fairlead_output_stall_seconds_total", "the same of the destination's viewers", true, []string{"id", "stream", "cause"}}
 	mWebhook       = metric{"fairlead_webhook_events_total", "events that a webhook took (posted), that were given up (failed), that there was no room for (lost)", true, []string{"webhook", "result"}}
 	mRefused       = metric{"fairlead_refused_total", "publishers, players and requests that were turned away, by protocol (srt, quic, rtmp, http, api) and reason", true, []string{"protocol", "reason"}}
+	mStrays        = metric{"fairlead_stray_datagrams_total", "datagrams of SRT's port that belonged to no connection, or that a loop had no room for (loop_full), by protocol (srt) and reason", true, []string{"protocol", "reason"}}
 	mUptime        = metric{"fairlead_uptime_seconds", "since the relay started", false, nil}
 )
 
 var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
 	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog,
-	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mWebhook, &mRefused, &mUptime}
+	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mWebhook, &mRefused, &mStrays, &mUptime}
 
 func (m *metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.name, m.help, m.labels, nil) }
 
@@ -126,6 +127,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, r := range c.s.cfg.Source.Refused() {
 		ch <- mRefused.sample(float64(r.Count), r.Protocol, r.Reason)
+	}
+	for _, r := range c.s.cfg.Source.Strays() {
+		ch <- mStrays.sample(float64(r.Count), r.Protocol, r.Reason)
 	}
 	for i := range c.s.refused {
 		ch <- mRefused.sample(float64(c.s.refused[i].Load()), "api", refusedReasons[i])

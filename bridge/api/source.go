@@ -60,6 +60,7 @@ type Source interface {
 	Events() *events.Bus
 	Webhooks() []events.WebhookStats // in the order of the configuration
 	Refused() []Refusal
+	Strays() []Refusal                                   // datagrams that belonged to no connection
 	Drain(within time.Duration, to, toRTMP string) error // 0: as long as is usual; empty: to the same address
 	Drained() DrainState
 

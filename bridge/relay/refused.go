@@ -76,6 +76,16 @@ func (r *Relay) quicRefused(status uint16) {
 	}
 }
 
+// Strays implements api.Source.
+func (r *Relay) Strays() (out []api.Refusal) {
+	if r.srt != nil {
+		for _, d := range r.srt.Drops() {
+			out = append(out, api.Refusal{Protocol: "srt", Reason: d.Reason, Count: d.Count})
+		}
+	}
+	return out
+}
+
 // Refused implements api.Source.
 func (r *Relay) Refused() []api.Refusal {
 	var out []api.Refusal

@@ -291,7 +291,7 @@ func TestPacketFilter(t *testing.T) {
 				continue
 			}
 			_, _, all := filtered(t, seed+1, c.filter[:strings.LastIndex(c.filter, ":")]+":always", c.rtt, c.latency, c.loss, c.d)
-			always += all * int(beside)
+			always += all * int(min(beside, seeds))
 		}
 		share, ratio := float64(missing)/float64(sent), 0.0
 		if always > 0 {

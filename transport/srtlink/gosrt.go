@@ -41,6 +41,9 @@ func listenGoSRT(cfg Config) (*gosrtListener, error) {
 // Addr returns the address listened on.
 func (l *gosrtListener) Addr() net.Addr { return l.ln.Addr() }
 
+// Drops implements server: gosrt does not say.
+func (l *gosrtListener) Drops() []Drop { return nil }
+
 // Serve admits callers until ctx ends, then closes every connection and waits for its function.
 //
 // Goroutines: one a connection, and one that waits for ctx.

@@ -88,6 +88,13 @@ func (c *Config) refused(r *Rejection) {
 	}
 }
 
+// Drop is how many datagrams were dropped for a reason: one of package srt's, "srtla" (a packet of SRTLA's own that meant nothing) or "loop_full" (what
+// another loop was to have, and had no room for).
+type Drop struct {
+	Reason string
+	Count  uint64
+}
+
 // Listener accepts SRT callers.
 type Listener struct{ server }
 
@@ -96,6 +103,8 @@ type server interface {
 	Addr() net.Addr
 	// Serve admits callers until ctx ends, then closes every connection and waits for its function.
 	Serve(ctx context.Context) error
+	// Drops counts datagrams that belonged to no connection, and those that were lost on the way to one here; up to statsEvery old.
+	Drops() []Drop
 }
 
 // Listen opens the socket.

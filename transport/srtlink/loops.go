@@ -120,6 +120,32 @@ func (p *loops) Serve(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Drops implements server.
+func (p *loops) Drops() []Drop {
+	var core srt.Drops
+	var front, full uint64
+	for _, l := range p.list {
+		l.inbox.mu.Lock()
+		for why, n := range l.inbox.drops {
+			core[why] += n
+		}
+		front, full = front+l.inbox.front, full+l.inbox.lost
+		l.inbox.mu.Unlock()
+	}
+	var out []Drop
+	for why, n := range core {
+		if n > 0 {
+			out = append(out, Drop{srt.DropReason(why).String(), n})
+		}
+	}
+	for _, d := range []Drop{{"srtla", front}, {"loop_full", full}} {
+		if d.Count > 0 {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 // of is whose a datagram is that came to l.
 func (p *loops) of(l *ownListener, now time.Time, from netip.AddrPort, b []byte) int {
 	n := len(p.list)
@@ -249,7 +275,7 @@ type letter struct {
 	n, oob int
 }
 
-// maxMail bounds what waits for a loop, bytes; what comes beyond is lost, as on the way.
+// maxMail bounds what waits for a loop, bytes; what comes beyond is dropped and counted.
 const maxMail = 4 << 20
 
 func (m *mail) add(from netip.AddrPort, b, oob []byte) {
@@ -274,6 +300,7 @@ func (l *ownListener) receive(m *mail) {
 	l.inbox.mu.Lock()
 	defer l.inbox.mu.Unlock()
 	if len(l.inbox.mail.bytes)+len(m.bytes) > maxMail {
+		l.inbox.lost += uint64(len(m.letters))
 		return
 	}
 	l.inbox.mail.bytes = append(l.inbox.mail.bytes, m.bytes...)

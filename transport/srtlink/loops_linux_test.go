@@ -5,10 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/need"
 )
 
 // shared is a listener of several loops that counts what comes of each stream, connection by connection.
@@ -271,3 +275,39 @@ func (b *bondConn) Read(p []byte) (int, error) {
 
 // SetReadDeadline does nothing: Read waits as long as a caller that shakes hands does.
 func (b *bondConn) SetReadDeadline(time.Time) error { return nil }
+
+// What one loop has no room for when another hands it over is counted; so is what belongs to no connection.
+func TestDropsAreCounted(t *testing.T) {
+	all, err := listenOwn(Config{Addr: "127.0.0.1:0", Loops: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := all.list[0]
+	var m mail
+	for range 20 {
+		m.add(netip.AddrPort{}, make([]byte, 1500), nil)
+	}
+	fit := maxMail / len(m.bytes)
+	for range fit + 3 {
+		l.receive(&m)
+	}
+	if got, want := all.Drops(), (Drop{"loop_full", 60}); len(got) != 1 || got[0] != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, l := range all.list {
+		_ = l.port.Close()
+	}
+
+	s := newShared(t, 2)
+	c, err := net.Dial("udp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	need.Until(t, "drops of both kinds", func() bool {
+		_, _ = c.Write([]byte("nonsense"))
+		_, _ = c.Write([]byte{0x90, 0xFF, 1})
+		d := s.Drops()
+		return slices.ContainsFunc(d, func(d Drop) bool { return d.Reason == "malformed" }) && slices.ContainsFunc(d, func(d Drop) bool { return d.Reason == "srtla" })
+	})
+}

@@ -59,6 +59,9 @@ type inbox struct {
 	mu     sync.Mutex // guards the rest
 	todo   []func(now time.Time)
 	mail   mail
+	lost   uint64    // letters there was no room for
+	drops  srt.Drops // of the core, with front up to statsEvery old
+	front  uint64
 	asleep bool // the loop waits for the socket, and is to be woken
 }
 
@@ -105,6 +108,7 @@ func (l *ownListener) serve(ctx context.Context) error {
 	var flow flow
 	var handed mail
 	now := time.Now()
+	counted := now
 	for ctx.Err() == nil {
 		l.drive(ctx, now)
 		var n int
@@ -133,6 +137,10 @@ func (l *ownListener) serve(ctx context.Context) error {
 		default:
 			// A peer that is gone shows as an error on some systems; it is no reason to stop.
 			time.Sleep(tick)
+		}
+		if now.Sub(counted) >= statsEvery {
+			counted = now
+			l.count()
 		}
 		todo := l.inboxed(&handed)
 		flow.packets += len(handed.letters)
@@ -205,6 +213,13 @@ func (l *ownListener) sleep(now time.Time) (d time.Duration, ok bool) {
 		d = max(next.Sub(now), tick/2)
 	}
 	return d, true
+}
+
+// count shows others what was dropped.
+func (l *ownListener) count() {
+	l.inbox.mu.Lock()
+	defer l.inbox.mu.Unlock()
+	l.inbox.drops, l.inbox.front = l.core.Drops(), l.front.Drops()
 }
 
 // inboxed empties the inbox; the mail in it is exchanged for an empty one.

@@ -56,6 +56,7 @@ type Front struct {
 	made   uint64
 	swept  time.Duration
 	out    []answer
+	drops  uint64
 }
 
 type group struct {
@@ -102,6 +103,10 @@ func New(secret [32]byte) *Front {
 
 // Begin sets the time that all else is counted from, which several Fronts on one port, with one secret, have in common.
 func (f *Front) Begin(now time.Time) { f.epoch = now }
+
+// Drops counts SRTLA's own packets that meant nothing here: of an unknown kind or length, a keepalive of no link, and what there was no room to
+// answer.
+func (f *Front) Drops() uint64 { return f.drops }
 
 // Has reports whether an address is a link's.
 func (f *Front) Has(a netip.AddrPort) bool { return f.links[a] != nil }
@@ -168,6 +173,8 @@ func (f *Front) own(now time.Duration, from netip.AddrPort, l *link, b []byte) {
 		f.answer(from, append(binary.BigEndian.AppendUint16(nil, typeREG2), id[:]...))
 	case kind == typeREG2 && len(b) == 2+idLen:
 		f.register(now, from, [idLen]byte(b[2:]))
+	default:
+		f.drops++
 	}
 }
 
@@ -265,9 +272,11 @@ func (f *Front) say(to netip.AddrPort, kind uint16) {
 }
 
 func (f *Front) answer(to netip.AddrPort, b []byte) {
-	if len(f.out) < maxAnswers {
-		f.out = append(f.out, answer{to, b})
+	if len(f.out) >= maxAnswers {
+		f.drops++
+		return
 	}
+	f.out = append(f.out, answer{to, b})
 }
 
 // sweep removes links that have been silent, groups without links, and groups that nothing has come of: whoever registers and registers takes
