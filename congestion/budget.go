@@ -65,6 +65,9 @@ func (c *Controller) Budget() Bitrate {
 // Capacity is what the link was last seen to carry; less than it could where less was sent.
 func (c *Controller) Capacity() Bitrate { return Bitrate(c.capacity) }
 
+// Lately is what the link was seen to carry within the last while: the mean of 1.5 s, fading over 12 s.
+func (c *Controller) Lately() Bitrate { return Bitrate(c.climb.peak) }
+
 // Advice turns a target that moves with every report into one an encoder can follow: down at once, up at most
 // every 500 ms, changes below +5 % and −1 % not at all, and repeated every 200 ms. The zero value is ready.
 type Advice struct {

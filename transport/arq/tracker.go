@@ -67,6 +67,7 @@ type Tracker struct {
 	ring     []record
 	next     int64 // to be sent next
 	oldest   int64 // no older one is in flight
+	told     int64 // no older one's fate is to be told
 	path     int64 // packets before went another way: their delays say nothing
 	top      int64 // highest acked, -1 before the first
 	bytes    int   // in flight
@@ -202,7 +203,8 @@ func (t *Tracker) NextTimeout() (at time.Duration) {
 }
 
 // Fates lends what became of packets since the last call, in the order they were sent: true is lost. A packet
-// appears when the fate of all before it is known, too.
+// appears when the fate of all before it is known, too, and one sent after it has arrived: where the path stands still, what is taken for lost
+// to be sent again comes when it goes on.
 func (t *Tracker) Fates() []bool {
 	f := t.fates
 	t.fates = t.fates[:0]
@@ -277,10 +279,12 @@ func (t *Tracker) settle(r *record, s state) {
 
 func (t *Tracker) skip() {
 	for t.oldest < t.next && t.at(t.oldest).state != inFlight {
-		if len(t.fates) < len(t.ring) {
-			t.fates = append(t.fates, t.at(t.oldest).state == lost)
-		}
 		t.oldest++
+	}
+	for t.told = max(t.told, t.next-int64(len(t.ring))); t.told < t.oldest && t.told <= t.top; t.told++ {
+		if len(t.fates) < len(t.ring) {
+			t.fates = append(t.fates, t.at(t.told).state == lost)
+		}
 	}
 }
 

@@ -122,6 +122,28 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// What is taken for lost at the tail is sent again at once, but it is no loss before something that was sent after it has arrived: a radio that
+// stands still for 40 ms loses nothing.
+func TestFatesWaitForProof(t *testing.T) {
+	tr := NewTracker(64)
+	for i := range 4 {
+		tr.Sent(time.Duration(i)*ms, Source, 0, 1000)
+	}
+	_, _ = tr.Feedback(62*ms, report(t, 0, 32*ms, 30*ms, 31*ms), nil)
+	events, _ := tr.Feedback(70*ms, report(t, 0, 45*ms, 30*ms, 31*ms), nil)
+	if _, lost, _ := outcomes(events); !slices.Equal(lost, []int64{2, 3}) {
+		t.Fatalf("lost %v, want 2 and 3", lost)
+	}
+	if got := tr.Fates(); !slices.Equal(got, []bool{false, false}) {
+		t.Errorf("fates %v before anything is known of 2 and 3", got)
+	}
+	tr.Sent(80*ms, Source, 0, 1000)
+	_, _ = tr.Feedback(130*ms, report(t, 0, 115*ms, 30*ms, 31*ms, 72*ms, 0, 110*ms), nil)
+	if got := tr.Fates(); len(got) != 3 || got[0] || got[2] {
+		t.Errorf("fates %v, want 2 arrived, and 4", got)
+	}
+}
+
 func TestRTT(t *testing.T) {
 	tr := NewTracker(64)
 	tr.Sent(0, Source, 0, 1)

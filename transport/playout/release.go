@@ -30,6 +30,9 @@ func (b *Buffer) Pop(now time.Duration) (p transport.Payload, arrival, due time.
 		}
 		if to, stuck := b.skipTo(now, start); !stuck {
 			b.dropTo(to)
+			if b.cfg.Most > b.cfg.Latency { // what is behind it waited for it until now
+				b.shown = max(b.shown, now)
+			}
 			continue
 		}
 		return p, 0, 0, false

@@ -125,7 +125,7 @@ func DialTarget(ctx context.Context, target Target, cfg DialConfig) (*Client, er
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	target.Latency = cmp.Or(target.Latency, defaultLatency)
+	target.Latency, target.Most = cmp.Or(target.Latency, defaultLatency), cmp.Or(target.Most, defaultMost)
 	c := &Client{
 		target: target, cfg: cfg, frames: make(chan *frame, frameQueue),
 		handover: make(chan chan error), finish: make(chan struct{}), datagram: target.Carriage == Datagram,

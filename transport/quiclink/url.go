@@ -43,7 +43,7 @@ type Target struct {
 	Token    string
 	Pin      string
 	Latency  time.Duration      // 0: the default, 300 ms
-	Most     time.Duration      // up to which it may grow where the path carries less than the stream; 0: not
+	Most     time.Duration      // up to which it may grow where the path carries less than the stream; 0: the default, 5 s; Latency or less: not
 	Carriage Carriage           //
 	MaxRate  congestion.Bitrate // of media; 0: the default, 20 Mbit/s
 	InOrder  bool               // frames leave the relay as soon as they are in order, not at constant latency
@@ -113,7 +113,7 @@ func (t *Target) set(word, v string) (err error) {
 	return err
 }
 
-// parseLatency reads 300ms, or 300ms..1s.
+// parseLatency reads 300ms, or 300ms..1s, or 300ms..300ms. most is 0 where only one is given.
 func parseLatency(v string) (least, most time.Duration, err error) {
 	for i, word := range strings.SplitN(v, "..", 2) {
 		d, err := time.ParseDuration(word)
@@ -126,7 +126,7 @@ func parseLatency(v string) (least, most time.Duration, err error) {
 			least = d
 		case d < least:
 			return 0, 0, fmt.Errorf("latency: %v..%v goes down", least, d)
-		case d > least:
+		default:
 			most = d
 		}
 	}
@@ -153,4 +153,5 @@ const (
 	minLatency     = 10 * time.Millisecond
 	maxLatency     = 30 * time.Second
 	defaultLatency = 300 * time.Millisecond
+	defaultMost    = 5 * time.Second // ours: docs/budget.md
 )

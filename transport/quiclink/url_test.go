@@ -18,6 +18,9 @@ func TestParseURL(t *testing.T) {
 	if got, err := ParseURL("fairlead://h/a/b?latency=300ms..1s"); err != nil || got.Latency != 300*time.Millisecond || got.Most != time.Second {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	if got, err := ParseURL("fairlead://h/a/b?latency=300ms..300ms"); err != nil || got.Most != got.Latency {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	if got, err := ParseURL("fairlead://[::1]:99/a/b/c"); err != nil || got.Addr != "[::1]:99" || got.Name != "a/b/c" {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -74,7 +74,7 @@ func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.
 	if c == fec.Audio {
 		q = queueAudio
 	}
-	slides := s.windowSpan(now, capture, k) > 0
+	slides := s.windowSpan(now, capture, k) > 0 && !s.pressed()
 	if c != fec.Audio {
 		s.group.saw(capture)
 		if slides {
@@ -282,6 +282,7 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	if lost <= 0 {
 		return
 	}
+	s.stretch(now, b)
 	if s.rounds(now, b) == 0 {
 		if b.slides { // nobody here knows whether the window made up for it
 			b.over = true
@@ -310,6 +311,9 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 			end = b.last()
 		}
 		want, gap = s.policy.last(now, lost, b.price, end-now-spreadMargin, s.perPacket())
+	}
+	if s.pressed() {
+		want, gap = lost, 0
 	}
 	if blind {
 		want += b.answers
@@ -389,8 +393,9 @@ func (s *Sender) repairable(now time.Duration, b *block) bool {
 	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && !b.open && s.encoder.Covers(b.base, b.count) && s.decodable(b)
 }
 
-// decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives.
-func (s *Sender) decodable(b *block) bool { return b.base > s.sentUpTo()-decoderSymbols+decoderMargin }
+// decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives: sound that
+// went ahead of pictures that wait moves it, too.
+func (s *Sender) decodable(b *block) bool { return b.base > s.newest-decoderSymbols+decoderMargin }
 
 // decoderMargin is how many media packets may arrive ahead of what is sent now: ours, a frame and a half.
 const decoderMargin = 24
@@ -419,7 +424,7 @@ func (s *Sender) giveUp(b *block) {
 		s.wantKey = true
 	}
 	if b.foreign == 0 { // a notice would speak of them, too
-		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.cfg.Latency})
+		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.most()})
 	}
 	s.lost(b)
 }

@@ -39,6 +39,7 @@ const (
 type view interface {
 	Queue() time.Duration // at the bottleneck
 	Capacity() congestion.Bitrate
+	Lately() congestion.Bitrate // what Capacity was within the last seconds
 	Reason() congestion.Reason
 	Padding() bool // the path is being explored: fill up
 }
@@ -96,6 +97,9 @@ func (s *Sender) forecast(now time.Duration) forecast {
 	if s.view != nil {
 		f.queue = s.view.Queue()
 		f.leave = max(f.leave, s.view.Capacity()) // what is held back now goes at the link's rate once its losses or its queue are understood
+		if s.stretches() {                        // what is late may yet come: of what has fallen silent nobody knows that it stays so
+			f.leave = max(f.leave, s.view.Lately())
+		}
 		f.link = f.leave
 	} else {
 		f.queue = s.late() - time.Millisecond

@@ -204,6 +204,55 @@ func TestLatencyGrows(t *testing.T) {
 	}
 }
 
+// While the path carries the stream, a latency that may grow costs nothing: repair is planned for the latency itself. What fails then is late by
+// a round trip or two, and not lost.
+func TestStretchOnlyWhatIsLate(t *testing.T) {
+	run := func(most time.Duration) (transport.Stats, time.Duration) {
+		cfg, up, down := grid(60*time.Millisecond, 120*time.Millisecond, 0.1, 0, 1)
+		cfg.MaxLatency = most
+		w := newWorld(t, 1, cfg, up, down, video4M())
+		w.run(20*time.Second, true)
+		w.run(time.Second, false)
+		longest := time.Duration(0)
+		for _, g := range w.got {
+			longest = max(longest, g.at-g.capture)
+		}
+		return w.sum(), longest
+	}
+	never, _ := run(0)
+	may, longest := run(2 * time.Second)
+	t.Logf("lost %d and %d frames, %d and %d datagrams, the latest frame took %v", never.FramesLost, may.FramesLost, never.Datagrams, may.Datagrams, longest)
+	if may.FramesLost > 0 {
+		t.Errorf("%d frames were lost, want them late", may.FramesLost)
+	}
+	if float64(may.Datagrams) > 1.05*float64(never.Datagrams) {
+		t.Errorf("%d datagrams, and %d where the latency may not grow", may.Datagrams, never.Datagrams)
+	}
+	if longest > 600*time.Millisecond {
+		t.Errorf("the latest frame took %v", longest)
+	}
+}
+
+// A link that is gone for 2 s, with a latency that may grow: nothing is lost, pictures or sound, and it is back.
+func TestOutageIsLate(t *testing.T) {
+	cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0.02, 0, 1)
+	cfg.MaxLatency = 5 * time.Second
+	cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+	dead := func(now time.Duration) bool { return now > 5*time.Second && now < 7*time.Second }
+	up.dead, down.dead = dead, dead
+	w := newWorld(t, 1, cfg, up, down, video4M())
+	w.noPlans, w.source.sound = true, true
+	w.run(5*time.Second, true)
+	w.run(9*time.Second, true)
+	w.run(time.Second, false)
+	if s := w.sum(); s.FramesLost > 0 || s.FramesDropped != (transport.FrameClasses{}) || w.sounds != w.soundsMade {
+		t.Errorf("%d frames lost, dropped %v, %d of %d sounds", s.FramesLost, s.FramesDropped, w.sounds, w.soundsMade)
+	}
+	if last := w.got[len(w.got)-1]; last.at-last.capture > 340*time.Millisecond {
+		t.Errorf("the last frame took %v, want the latency and the way again", last.at-last.capture)
+	}
+}
+
 // The account at the start, and after a rest.
 func TestBudgetEarns(t *testing.T) {
 	var b budget

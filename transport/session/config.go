@@ -25,7 +25,7 @@ type Controller interface {
 // Config is common to both ends. The zero value of a field means its default.
 type Config struct {
 	Latency    time.Duration      // playout latency on top of the one-way delay; 300 ms
-	MaxLatency time.Duration      // up to which it may grow where the path carries less than the stream: frames are late then, not lost; 0: not
+	MaxLatency time.Duration      // up to which it may grow where the path carries less than the stream: frames are late then, not lost (stretch.go); 0: not
 	MTU        int                // bytes of UDP payload, 1200
 	MaxBitrate congestion.Bitrate // of media; sizes the buffers; 20 Mbit/s
 	InOrder    bool               // receiver: release frames as soon as they are in order, not at constant latency

@@ -118,6 +118,10 @@ func (s *Sender) protect(sent time.Duration, b *block) {
 	if b.class == fec.Audio {
 		q = queueAudio
 	}
+	if s.pressed() {
+		b.price = s.policy.none(b.class)
+		return
+	}
 	var ahead int
 	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, float64(b.deadline-sent)/float64(s.roundTime()), b.class)
 	for range ahead {

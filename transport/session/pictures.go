@@ -69,9 +69,9 @@ func refers(c transport.Codec) bool {
 
 // limit is when p must have arrived, but for the way.
 func (s *Sender) limit(now time.Duration, p *picture) time.Duration {
-	at := p.capture + s.cfg.Latency - time.Millisecond
+	at := p.capture + s.most() - time.Millisecond
 	if s.policy.lossy(now) { // time for a round: what is lost of it is to be sent again
-		at -= min(s.roundTime(), s.cfg.Latency/4)
+		at -= min(s.roundTime(), s.most()/4)
 	}
 	return at
 }
@@ -100,7 +100,7 @@ func (s *Sender) choose(now time.Duration) {
 			ahead = s.shorten(&f, first, i, ahead, limit)
 		case p.chain && p.class == fec.Reference:
 			ahead = s.thin(&f, first, i, ahead, limit)
-			if f.arrival(ahead) <= p.capture+s.cfg.Latency-time.Millisecond { // without time for a round, but with its repairs
+			if f.arrival(ahead) <= p.capture+s.most()-time.Millisecond { // without time for a round, but with its repairs
 				continue
 			}
 			if i > first || p.started || now-p.capture < s.cfg.Latency/4 && !s.crowded() {
@@ -207,7 +207,7 @@ func (s *Sender) drop(n int64) {
 			b.here++
 		}
 	}
-	s.queues[queueControl].push(item{kind: sendDropped, ref: n, deadline: p.capture + 2*s.cfg.Latency})
+	s.queues[queueControl].push(item{kind: sendDropped, ref: n, deadline: p.capture + 2*s.most()})
 }
 
 // lost acts on a block that was given up: what is left of its pictures is of no use, and, where the path is full, what refers to them

@@ -127,6 +127,15 @@ func (p *policy) ahead(k, further int, left float64, c fec.Class) (parity int, p
 	return s.Parity, s.Price
 }
 
+// none is for a block that goes without repairs: it says what the block is worth.
+func (p *policy) none(c fec.Class) fec.Price {
+	if p.off {
+		return 0
+	}
+	p.cost -= p.cost / 32
+	return p.plan.Proactive(1, manyRounds, c, 0).Price
+}
+
 // slide is how many repairs over a sliding window follow k packets where no round fits. span is how many packets the
 // window holds: on a clean path one repair a window is sent, so that the first loss is covered (fec.md §4.4).
 func (p *policy) slide(k, span int) int {

@@ -168,7 +168,8 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	b.unsent--
 	p.sent = true
-	if now > it.deadline || b.over {
+	s.stretch(now, b)
+	if now > max(it.deadline, b.last()) || b.over {
 		if now > b.last() {
 			s.giveUp(b)
 		}
@@ -176,6 +177,7 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	b.first++
 	p.flying++
+	s.newest = max(s.newest, it.ref+1)
 	body := append(s.header(dst, now), byte(wire.TypeSource))
 	body = append(body, s.encoder.Payload(it.ref)...)
 	if probes := s.probes(now, b); b.unsent == 0 && b.end && probes > 0 {
@@ -211,6 +213,7 @@ func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil || !s.valid(it.ref) {
 		return dst, false
 	}
+	s.stretch(now, b)
 	if p.here || b.over || now > b.deadline+time.Duration(p.extra)*time.Millisecond || payload == nil || s.swallowed(len(payload)) {
 		p.flying--
 		b.answers--
@@ -229,7 +232,8 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil {
 		return dst, false
 	}
-	if b.need() <= 0 || b.over || now > b.last() || !s.encoder.Covers(b.base, b.count) {
+	s.stretch(now, b)
+	if b.need() <= 0 || b.over || now > b.last() || !s.decodable(b) || !s.encoder.Covers(b.base, b.count) {
 		b.answers--
 		return dst, false
 	}
@@ -328,7 +332,7 @@ func (s *Sender) keepAlive(dst []byte, now time.Duration) ([]byte, bool) {
 	for q := range s.queues {
 		for s.queues[q].len() > 0 { // what waits is stale by now: give its blocks up as they are met
 			it, _ := s.queues[q].peek()
-			if now <= it.deadline {
+			if now <= it.deadline+s.most()-s.cfg.Latency {
 				break
 			}
 			s.queues[q].pop()

@@ -12,10 +12,10 @@ import (
 )
 
 // Sizes of a sender's state, beside the send buffer (Config.packets() symbols) that holds what may be
-// sent again and what waits for the pacer. Together with the buffer's bookkeeping, under 200 KiB.
+// sent again and what waits for the pacer. Together with the buffer's bookkeeping, under 400 KiB.
 const (
 	trackerPackets = 2048 // transport sequence numbers remembered: 2 s at 1000 packets/s
-	blockRing      = 512  // blocks remembered
+	blockRing      = 1024 // blocks remembered: 5 s of sound and of 60 pictures/s in two blocks each
 )
 
 // Sender turns frames into datagrams. It is owned by one goroutine; it holds no lock.
@@ -33,6 +33,7 @@ type Sender struct {
 
 	media     []mediaPacket
 	nextMedia int64
+	newest    int64 // after the highest media sequence number that was sent
 	frames    int64
 	blocks    [blockRing]block
 	nextBlock int64
@@ -81,7 +82,6 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	cfg.Latency = max(cfg.Latency, cfg.MaxLatency) // what is late by the first is of use up to the second
 	n := cfg.packets()
 	encoder, err := fec.NewEncoder(fec.Config{Symbols: n, SymbolBytes: cfg.symbolBytes()})
 	if err != nil {

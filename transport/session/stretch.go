@@ -1,0 +1,34 @@
+package session
+
+import "time"
+
+// A latency that may grow. Repair is planned for Config.Latency, as if it could not; what is not there by then is not given up but late, and what
+// is behind it with it, up to Config.MaxLatency. So a path that carries what is sent in time looks as it does without, and one that does not
+// stretches the picture instead of tearing it.
+//
+//	capture ── Latency: repair is planned for it ──┬─ again and again, at once ─┬─ MaxLatency: given up
+//	                                               late                         lost
+
+// most is how late a frame may be.
+func (s *Sender) most() time.Duration { return max(s.cfg.Latency, s.cfg.MaxLatency) }
+
+// stretches reports whether the latency may grow.
+func (s *Sender) stretches() bool { return s.cfg.MaxLatency > s.cfg.Latency }
+
+// pressed reports whether the path cannot carry in time what waits for it, so that every byte more makes all that follows later: then
+// nothing goes ahead of losses, and a loss is answered by as much as was lost.
+func (s *Sender) pressed() bool {
+	if !s.stretches() {
+		return false
+	}
+	return s.view != nil && s.view.Queue() > max(doubtQueue, s.cfg.Latency/4) || s.backlog() > s.budget.rate.Bytes(s.cfg.Latency/2)
+}
+
+// stretch moves the deadline of a block that is late, or is about to be, as far as the latency may grow.
+func (s *Sender) stretch(now time.Duration, b *block) {
+	if !s.stretches() || now+s.roundTime() <= b.deadline {
+		return
+	}
+	b.slides = false // whether the window made up for it nobody knows here
+	b.deadline = max(b.deadline, b.capture+s.most()-s.late())
+}
