@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/config"
@@ -54,7 +53,7 @@ func TestRealSRTCallers(t *testing.T) {
 			start(t, ffmpeg, "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=30", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30",
 				"-f", "mpegts", fmt.Sprintf("udp://127.0.0.1:%d?pkt_size=1316", port))
 			waitStream(t, c.r, c.stream)
-			eventually(t, 5*time.Second, "a subscriber's picture", func() bool {
+			need.Until(t, "a subscriber's picture", func() bool {
 				for _, s := range c.r.Streams() {
 					if s.Name == c.stream && s.Counts.Frames > 30 && len(s.Tracks) == 1 && s.Tracks[0].Width == 160 {
 						return true

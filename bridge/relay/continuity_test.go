@@ -62,7 +62,7 @@ func TestTheCDNSeesOnePublish(t *testing.T) {
 	}
 	time.Sleep(before)
 	_, _ = srt1.Process.Kill(), rtmp1.Process.Kill()
-	eventually(t, 10*time.Second, "the relay noticing", func() bool { return !r.hub.Publishing("live/killed") && !r.hub.Publishing("live/newclock") })
+	need.Until(t, "the relay noticing", func() bool { return !r.hub.Publishing("live/killed") && !r.hub.Publishing("live/newclock") })
 	time.Sleep(*gapFor)
 	held := uint64(0)
 	for _, s := range r.Streams() {
@@ -87,7 +87,7 @@ func TestTheCDNSeesOnePublish(t *testing.T) {
 				t.Errorf("the one that does not answer: %+v", st)
 			}
 		case 9:
-			eventually(t, need.Patience, "twenty tries at the one that refuses", func() bool { return o.Stats().EndedBy(rtmpout.CauseRefused) >= 20 })
+			need.Until(t, "twenty tries at the one that refuses", func() bool { return o.Stats().EndedBy(rtmpout.CauseRefused) >= 20 })
 		default:
 			if st.Publishes != 1 || st.Dropped != 0 || st.State != rtmpout.Publishing {
 				t.Errorf("%s: want one publish and nothing dropped: %+v", st.Destination, st)

@@ -62,7 +62,7 @@ func TestGarbageOnEveryPort(t *testing.T) {
 	trickled := oneBytePerSecond(t, rtmp)
 	brokenTS(t, srt, junk)
 
-	eventually(t, 30*time.Second, "the RTMP client of one byte a second being cut", func() bool {
+	need.Until(t, "the RTMP client of one byte a second being cut", func() bool {
 		select {
 		case <-trickled:
 			return true
@@ -71,7 +71,7 @@ func TestGarbageOnEveryPort(t *testing.T) {
 		}
 	})
 	t.Logf("one byte a second was cut after %v", time.Since(trickle).Round(time.Second))
-	eventually(t, 20*time.Second, "goroutines back where they were", func() bool {
+	need.Until(t, "goroutines back where they were", func() bool {
 		http.DefaultClient.CloseIdleConnections()
 		now, _ := resources()
 		return now <= goroutines+3

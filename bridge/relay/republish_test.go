@@ -44,12 +44,12 @@ func TestPlayersStayWhenThePublisherIsKilledAndComesBack(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			eventually(t, 10*time.Second, "200 frames", func() bool { return count() > 200 })
+			need.Until(t, "200 frames", func() bool { return count() > 200 })
 			_ = first.Process.Kill()
-			eventually(t, 10*time.Second, "the relay noticing", func() bool { return !r.hub.Publishing("live/cam") })
+			need.Until(t, "the relay noticing", func() bool { return !r.hub.Publishing("live/cam") })
 			before := count()
 			start(t, ffmpeg, args...)
-			eventually(t, 15*time.Second, "200 frames more", func() bool { return count() > before+200 })
+			need.Until(t, "200 frames more", func() bool { return count() > before+200 })
 			cancel()
 			wg.Wait()
 			var last [2]time.Duration

@@ -10,17 +10,6 @@ import (
 	"github.com/fairlead-live/fairlead/bench/need"
 )
 
-// eventually waits for a condition of a real program, at most limit, and not less than need.Patience.
-func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	limit = max(limit, need.Patience)
-	for end := time.Now().Add(limit); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v still not: %s", limit, what)
-		}
-	}
-}
-
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -33,7 +22,7 @@ func freePort(t testing.TB) int {
 
 func waitPort(t testing.TB, port int) {
 	t.Helper()
-	eventually(t, 10*time.Second, "listening on "+strconv.Itoa(port), func() bool {
+	need.Until(t, "listening on "+strconv.Itoa(port), func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			_ = c.Close()
@@ -44,7 +33,7 @@ func waitPort(t testing.TB, port int) {
 
 func waitStream(t testing.TB, r *Relay, name string) {
 	t.Helper()
-	eventually(t, 15*time.Second, name+" publishing", func() bool {
+	need.Until(t, name+" publishing", func() bool {
 		for _, s := range r.Streams() {
 			if s.Name == name && s.Publisher != nil && s.Counts.Frames > 0 {
 				return true
@@ -58,7 +47,7 @@ func waitStream(t testing.TB, r *Relay, name string) {
 func waitRecording(t testing.TB, file string) {
 	t.Helper()
 	last := int64(-1)
-	eventually(t, 15*time.Second, "recording "+file, func() bool {
+	need.Until(t, "recording "+file, func() bool {
 		st, err := os.Stat(file)
 		if err != nil {
 			return false
