@@ -14,6 +14,9 @@
 //   - the report was made later than the packet's arrival was to be expected, so that the loss of the
 //     last packets of a frame shows although nothing followed them.
 //
+// The second kind is presumed: the path may only stand still. It is answered like any other, but what is learned about the path
+// from losses (Fates, Event.Presumed) waits until a packet sent later arrives and makes it certain.
+//
 // The reorder window is 0 until reordering is seen, then as long as what was seen (RFC 8985 §3.3.2
 // adapts it in the same way), never more than min(RTT/8, 5 ms).
 //

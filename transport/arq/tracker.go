@@ -26,7 +26,8 @@ type Outcome uint8
 const (
 	Acked Outcome = iota
 	Lost
-	Late // acked after it had been called lost
+	Late    // acked after it had been called lost
+	Certain // lost, as was presumed before: a packet sent later has arrived
 )
 
 // Event tells the outcome of one packet. Times are since the session's zero, on the clock they name.
@@ -34,6 +35,7 @@ type Event struct {
 	Sequence int64
 	Kind     Kind
 	Outcome  Outcome
+	Presumed bool // Lost: nothing sent after it has arrived either, so that it may still come. Late: it was only presumed lost.
 	ECN      uint8
 	Ref      int64 // as given to Sent
 	Size     int
@@ -60,6 +62,8 @@ type record struct {
 	size  int32
 	kind  Kind
 	state state
+	// presumed: lost, and no packet sent later has arrived. The path may only stand still.
+	presumed bool
 }
 
 // Tracker maps transport sequence numbers to packets. It is owned by one goroutine.
@@ -68,6 +72,7 @@ type Tracker struct {
 	next     int64 // to be sent next
 	oldest   int64 // no older one is in flight
 	told     int64 // no older one's fate is to be told
+	presumed int64 // no older one is presumed lost
 	path     int64 // packets before went another way: their delays say nothing
 	top      int64 // highest acked, -1 before the first
 	bytes    int   // in flight
@@ -78,7 +83,7 @@ type Tracker struct {
 	owd      owdTrack
 	delta    quantile
 	arrival  time.Duration // newest, receiver's clock
-	fates    []bool        // of packets below oldest, not yet taken
+	fates    []bool        // of packets below told, not yet taken
 	silentAt time.Duration // when the newest report came
 }
 
@@ -130,7 +135,8 @@ func (t *Tracker) Sent(now time.Duration, kind Kind, ref int64, size int) int64 
 	t.bytes += size
 	t.packets++
 	t.next++
-	t.oldest = max(t.oldest, t.next-int64(len(t.ring)))
+	least := t.next - int64(len(t.ring))
+	t.oldest, t.presumed = max(t.oldest, least), max(t.presumed, least)
 	return t.next - 1
 }
 
@@ -160,12 +166,12 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 		offset, known := m.Offset()
 		e := Event{Sequence: s, Kind: r.kind, Outcome: Acked, ECN: m.ECN(), Ref: r.ref, Size: int(r.size), Sent: r.sent, Arrival: at - offset}
 		if r.state == lost {
-			e.Outcome = Late
-			r.state = acked
+			e.Outcome, e.Presumed = Late, r.presumed
+			r.state, r.presumed = acked, false
 		} else {
 			t.settle(r, acked)
 		}
-		if e.Outcome == Late || r.hole > 0 {
+		if e.Outcome == Late && !e.Presumed || r.hole > 0 && e.Outcome != Late {
 			t.window.saw(now, now-r.hole)
 		}
 		if known && s >= t.path {
@@ -218,13 +224,26 @@ func (t *Tracker) Forget(now time.Duration, out []Event) []Event {
 			out = append(out, t.lose(now, s, r))
 		}
 	}
+	out = t.confirm(t.next, out)
 	t.skip()
+	return out
+}
+
+// confirm makes certain of what was presumed of packets before end.
+func (t *Tracker) confirm(end int64, out []Event) []Event {
+	for ; t.presumed < end; t.presumed++ {
+		if r := t.at(t.presumed); r.state == lost && r.presumed {
+			r.presumed = false
+			out = append(out, Event{Sequence: t.presumed, Kind: r.kind, Outcome: Certain, Ref: r.ref, Size: int(r.size), Sent: r.sent})
+		}
+	}
 	return out
 }
 
 // holes appends the losses known at now. at is the receiver's clock when it made the newest report, 0: no new report.
 func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 	w := t.ReorderWindow()
+	out = t.confirm(t.top, out)
 	for s := t.oldest; s < t.top; s++ {
 		r := t.at(s)
 		if r.state != inFlight {
@@ -246,7 +265,9 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 				break
 			}
 			if r.state == inFlight {
-				out = append(out, t.lose(now, s, r))
+				e := t.lose(now, s, r)
+				r.presumed, e.Presumed = true, true
+				out = append(out, e)
 			}
 		}
 	}

@@ -54,6 +54,17 @@ func (b *block) need() int { return b.count - b.foreign - b.here - b.repairs }
 // last is the latest useful time to send for its last frame.
 func (b *block) last() time.Duration { return b.deadline + time.Duration(b.extra)*time.Millisecond }
 
+// got takes note that p is at the receiver. Copies of it that are on their way answer no loss any more.
+func (b *block) got(p *mediaPacket) {
+	if p.here {
+		return
+	}
+	p.here = true
+	b.here++
+	b.answers -= int(p.flying)
+	p.flying = 0
+}
+
 func (s *Sender) block(id int64) *block {
 	if b := &s.blocks[id&(blockRing-1)]; b.id == id {
 		return b
@@ -181,7 +192,11 @@ func (s *Sender) lastWire() time.Duration {
 
 // overdueLead is how long before the deadline of a block answers of which nothing was heard count as lost, although they
 // may yet have arrived: ours, a dozen packets at 12 Mbit/s. What is sent then is wasted only when reports were lost.
-const overdueLead = 10 * time.Millisecond
+// Where the report is expected after that it is waited for, up to overdueLast.
+const (
+	overdueLead = 10 * time.Millisecond
+	overdueLast = 1500 * time.Microsecond
+)
 
 // remind does what an item without a datagram is about, and reports whether it is one.
 func (s *Sender) remind(now time.Duration, it item) bool {
@@ -200,11 +215,17 @@ func (s *Sender) remind(now time.Duration, it item) bool {
 // overdue sends once more for a block whose answers should have been reported on by now.
 func (s *Sender) overdue(now time.Duration, b *block) {
 	b.checked = false
-	r := s.tracker.RTT()
-	if b.over || b.answers == 0 || now-b.answered < r.Smoothed()+2*r.Var()+reportQuiet {
+	waited := now - b.answered
+	if b.over || b.answers == 0 || waited < s.tracker.RTT().Smoothed() || waited < s.answerTime() && now < b.deadline-overdueLead {
 		return
 	}
 	s.answer(now, b, true)
+}
+
+// answerTime is how long after an answer a report on it is expected, at the latest.
+func (s *Sender) answerTime() time.Duration {
+	r := s.tracker.RTT()
+	return r.Smoothed() + 2*r.Var() + reportQuiet
 }
 
 // roundTime is what one round of recovery takes: fec.md §4.4, with the delay's 90th percentile for its 95th.
@@ -225,17 +246,17 @@ func (s *Sender) note(e *arq.Event) {
 		if b = s.block(p.block); b == nil {
 			return
 		}
-		if e.Outcome != arq.Late {
+		switch {
+		case e.Outcome == arq.Late:
+		case e.Kind == arq.Source:
+			p.first = false
+			b.first--
+		case !p.here:
 			p.flying--
-			if e.Kind == arq.Source {
-				b.first--
-			} else {
-				b.answers--
-			}
+			b.answers--
 		}
-		if e.Outcome != arq.Lost && !p.here && e.Ref >= b.base {
-			p.here = true
-			b.here++
+		if e.Outcome != arq.Lost && e.Ref >= b.base {
+			b.got(p)
 		}
 	case arq.Repair:
 		if b = s.block(e.Ref); b == nil {
@@ -288,7 +309,9 @@ func (s *Sender) serve(now time.Duration, b *block) {
 			b.over = true
 			return
 		}
-		s.giveUp(b)
+		if b.answers < lost { // else they may still be in time
+			s.giveUp(now, b)
+		}
 		return
 	}
 	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
@@ -325,11 +348,12 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 	b.round++
 	b.answered = now
 	if left == 2 && !b.checked {
-		b.checked = s.later.push(item{kind: lookAgain, ref: b.id, at: b.deadline - overdueLead})
+		heard := now + s.answerTime()
+		b.checked = s.later.push(item{kind: lookAgain, ref: b.id, at: min(max(heard, b.deadline-overdueLead), b.deadline-overdueLast)})
 	}
 	it := item{kind: sendResend, deadline: b.last(), at: now, round: b.round}
 	for n := b.base; n < b.base+int64(b.count) && want > 0; n++ {
-		if p := s.packet(n); p.block == b.id && p.sent && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
+		if p := s.packet(n); p.block == b.id && p.sent && !p.first && !p.here && p.flying == 0 && s.valid(n) && s.encoder.Covers(n, 1) {
 			it.ref = n
 			if !s.answerWith(it, now) {
 				return
@@ -366,7 +390,7 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 func (s *Sender) missing(b *block, n int64) int64 {
 	for i := range int64(b.count) {
 		m := b.base + (n-b.base+i)%int64(b.count)
-		if p := s.packet(m); p.block == b.id && s.valid(m) && p.sent && !p.here && p.flying < maxCopies && s.encoder.Covers(m, 1) {
+		if p := s.packet(m); p.block == b.id && s.valid(m) && p.sent && !p.first && !p.here && p.flying < maxCopies && s.encoder.Covers(m, 1) {
 			return m
 		}
 	}
@@ -415,7 +439,7 @@ func (s *Sender) sentUpTo() int64 {
 }
 
 // giveUp ends the work on a block that can no longer be completed in time.
-func (s *Sender) giveUp(b *block) {
+func (s *Sender) giveUp(now time.Duration, b *block) {
 	if b.over {
 		return
 	}
@@ -426,5 +450,5 @@ func (s *Sender) giveUp(b *block) {
 	if b.foreign == 0 { // a notice would speak of them, too
 		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.most()})
 	}
-	s.lost(b)
+	s.lost(now, b)
 }

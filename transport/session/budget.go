@@ -61,16 +61,21 @@ func (s *Sender) window(now time.Duration) int {
 // spend pays for a packet and says how long the pacer waits after it.
 func (s *Sender) spend(now time.Duration, size int) time.Duration {
 	b := &s.budget
-	doubt := s.doubt(now)
-	b.earn(now, max(s.cfg.Controller.Budget(), doubt))
+	b.earn(now, s.granted(now))
 	b.credit -= float64(size)
 	if b.credit < 0 {
 		return b.rate.Time(size)
 	}
+	return s.pacing(now).Time(size)
+}
+
+// pacing is the rate at which packets leave while the account is in credit.
+func (s *Sender) pacing(now time.Duration) congestion.Bitrate {
+	doubt := s.doubt(now)
 	if s.policy.lossy(now) {
 		doubt *= doubtPace
 	}
-	return max(s.cfg.Controller.PacingRate(), b.rate, doubt).Time(size)
+	return max(s.cfg.Controller.PacingRate(), s.budget.rate, doubt)
 }
 
 // earn brings the account up to date.
@@ -88,6 +93,8 @@ func (b *budget) earn(now time.Duration, rate congestion.Bitrate) {
 type forecast struct {
 	from, queue time.Duration
 	leave, link congestion.Bitrate
+	saved       int // bytes that leave at the pace first, for they have been earned
+	pace        congestion.Bitrate
 }
 
 func (s *Sender) forecast(now time.Duration) forecast {
@@ -105,12 +112,21 @@ func (s *Sender) forecast(now time.Duration) forecast {
 		f.queue = s.late() - time.Millisecond
 	}
 	f.leave, f.link = max(f.leave/4, f.leave-first), max(f.link/4, f.link-first)
+	if s.crowdedAt == 0 || now-s.crowdedAt >= doubtAgain { // no queue has shown at that pace
+		s.budget.earn(now, s.granted(now))
+		f.saved, f.pace = int(max(0, s.budget.credit)), max(f.leave, s.pacing(now)-first)
+	}
 	return f
 }
 
 // arrival of the last of n bytes.
 func (f *forecast) arrival(n int) time.Duration {
-	return f.from + max(f.leave.Time(n), f.queue+f.link.Time(n))
+	soon := time.Duration(0)
+	if quick := min(n, f.saved); quick > 0 {
+		soon = f.pace.Time(quick)
+		n -= quick
+	}
+	return f.from + soon + max(f.leave.Time(n), f.queue+f.link.Time(n))
 }
 
 // Target is what the encoder may make, all tracks together: headers, repairs and what waits already taken off.

@@ -22,6 +22,7 @@ type blackHole struct {
 
 func (b *blackHole) note(e *arq.Event) {
 	switch long := e.Size > longBytes; {
+	case e.Outcome == arq.Certain: // it was counted when it was presumed
 	case long && e.Outcome != arq.Lost:
 		*b = blackHole{found: b.found}
 	case long:

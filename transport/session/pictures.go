@@ -103,12 +103,17 @@ func (s *Sender) choose(now time.Duration) {
 			if f.arrival(ahead) <= p.capture+s.most()-time.Millisecond { // without time for a round, but with its repairs
 				continue
 			}
-			if i > first || p.started || now-p.capture < s.cfg.Latency/4 && !s.crowded() {
+			crowded := s.crowded(now)
+			if i > first || p.started || now-p.capture < s.cfg.Latency/4 && !crowded {
 				continue // its turn will come; or it is nearly there; or nothing was in its way, so that dropping helps nobody
 			}
 			s.drop(i)
-			s.cut(i + 1)
-			return
+			if crowded {
+				s.cut(i + 1)
+				return
+			}
+			ahead -= p.bytes() // time was lost, not room: what follows has its own
+			s.wantKey = true
 		case i == first:
 			ahead -= p.bytes()
 			s.drop(i)
@@ -202,9 +207,8 @@ func (s *Sender) drop(n int64) {
 	s.stats.FramesDropped[p.class]++
 	for seq := p.base; seq < p.base+int64(p.count) && s.valid(seq); seq++ {
 		m := s.packet(seq)
-		if b := s.block(m.block); b != nil && !m.here {
-			m.here = true
-			b.here++
+		if b := s.block(m.block); b != nil {
+			b.got(m)
 		}
 	}
 	s.queues[queueControl].push(item{kind: sendDropped, ref: n, deadline: p.capture + 2*s.most()})
@@ -212,7 +216,7 @@ func (s *Sender) drop(n int64) {
 
 // lost acts on a block that was given up: what is left of its pictures is of no use, and, where the path is full, what refers to them
 // either. Where it is not, a decoder conceals more than a cut would leave.
-func (s *Sender) lost(b *block) {
+func (s *Sender) lost(now time.Duration, b *block) {
 	end := s.frames
 	first := max(0, end-pictureRing)
 	n := first + int64(sort.Search(int(end-first), func(i int) bool { return s.picture(first+int64(i)).base > b.base })) - 1
@@ -225,7 +229,7 @@ func (s *Sender) lost(b *block) {
 			continue
 		}
 		s.drop(n)
-		if p.chain && refersOn(p.class) && s.crowded() {
+		if p.chain && refersOn(p.class) && s.crowded(now) {
 			s.cut(n + 1)
 			return
 		}
@@ -242,10 +246,15 @@ func (s *Sender) whole(p *picture) bool {
 	return true
 }
 
-// crowded reports whether the path carries less than what waits for it.
-func (s *Sender) crowded() bool {
-	if s.view != nil && s.view.Queue() > doubtQueue {
+// crowded reports whether the path carries less than the stream takes: a queue stands, or what waits is more than a moment's and the
+// rate is below the stream's. What piled up while this end stood still is gone soon.
+func (s *Sender) crowded(now time.Duration) bool {
+	if s.view == nil {
+		return s.backlog() > s.budget.rate.Bytes(backlogFree)
+	}
+	if s.view.Queue()-s.stood.explains(now) > doubtQueue {
 		return true
 	}
-	return s.backlog() > s.budget.rate.Bytes(backlogFree)
+	rate := s.granted(now)
+	return s.backlog() > rate.Bytes(backlogFree) && float64(rate) < float64(s.needed(now))*(1+min(shareMost, s.policy.overhead()))
 }

@@ -15,6 +15,11 @@ import (
 // allows slices of 2.5 ms, but each millisecond of them stands in the path's queue for the length of a frame.
 const paceBurst = time.Millisecond
 
+// paceCatch is the same where something was ready and only the pacer in its way: then it is this end that woke late, and what it
+// missed goes at once. Ours: on a machine with more to do than it has cores a wake-up takes 10 to 30 ms, and a packet or two for
+// each is less than a stream.
+const paceCatch = 30 * time.Millisecond
+
 // AppendDatagram appends the next datagram to dst, or reports false when nothing may be sent now.
 func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	if s.closed {
@@ -24,6 +29,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	s.watch(at)
 	s.padding = s.padding && at < s.pace
 	if at < s.pace || at < s.breaker.until() {
+		s.behind = s.pending()
 		return dst, false
 	}
 	if s.breaker.pause(at) {
@@ -69,6 +75,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		body := wire.AppendProbe(s.header(dst, at), uint32(s.sentUpTo()))
 		return s.finish(dst, body, at, arq.Control, 0), true
 	}
+	s.behind = false
 	if !s.held {
 		return s.pad(dst, at)
 	}
@@ -171,12 +178,12 @@ func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bo
 	s.stretch(now, b)
 	if now > max(it.deadline, b.last()) || b.over {
 		if now > b.last() {
-			s.giveUp(b)
+			s.giveUp(now, b)
 		}
 		return dst, false
 	}
 	b.first++
-	p.flying++
+	p.first = true
 	s.newest = max(s.newest, it.ref+1)
 	body := append(s.header(dst, now), byte(wire.TypeSource))
 	body = append(body, s.encoder.Payload(it.ref)...)
@@ -213,10 +220,13 @@ func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bo
 	if b == nil || !s.valid(it.ref) {
 		return dst, false
 	}
+	if p.here {
+		return dst, false
+	}
 	s.stretch(now, b)
-	if p.here || b.over || now > b.deadline+time.Duration(p.extra)*time.Millisecond || payload == nil || s.swallowed(len(payload)) {
+	if b.over || now > b.deadline+time.Duration(p.extra)*time.Millisecond || payload == nil || s.swallowed(len(payload)) {
 		p.flying--
-		b.answers--
+		s.withdraw(now, b)
 		return dst, false
 	}
 	s.stats.Resends++
@@ -234,7 +244,7 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	s.stretch(now, b)
 	if b.need() <= 0 || b.over || now > b.last() || !s.decodable(b) || !s.encoder.Covers(b.base, b.count) {
-		b.answers--
+		s.withdraw(now, b)
 		return dst, false
 	}
 	r := wire.Repair{
@@ -255,6 +265,14 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	s.stats.Repairs++
 	return s.finish(dst, body, now, arq.Repair, b.id), true
+}
+
+// withdraw takes back an answer that was queued for b and is of no use any more.
+func (s *Sender) withdraw(now time.Duration, b *block) {
+	b.answers--
+	if now > b.last() && b.answers < b.need()-b.first-b.unsent {
+		s.giveUp(now, b)
+	}
 }
 
 // buildWindow makes a repair over the packets before it.ref whose deadline has not passed.
@@ -288,6 +306,9 @@ func (s *Sender) unqueue(it item) {
 	id := it.ref
 	if it.kind == sendResend {
 		p := s.packet(it.ref)
+		if p.here {
+			return
+		}
 		p.flying--
 		id = p.block
 	}
@@ -320,7 +341,11 @@ func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, re
 	s.tracker.Sent(now, kind, ref, size)
 	s.cfg.Controller.Sent(now, size)
 	s.breaker.sent(now)
-	s.pace = max(s.pace, now-paceBurst) + s.spend(now, size)
+	burst := paceBurst
+	if s.behind {
+		burst = paceCatch
+	}
+	s.pace = max(s.pace, now-burst) + s.spend(now, size)
 	s.policy.packets.add(now, 1)
 	s.stats.Datagrams++
 	s.stats.BytesSent += uint64(len(packet) - at)

@@ -43,6 +43,7 @@ type Sender struct {
 	queues    [queues]queue
 	later     later
 	pace      time.Duration // when the pacer lets the next packet go
+	behind    bool          // something was ready to go when the pacer ended the last drain
 	held      bool          // what waits is held back by the inflight cap or the breaker, not by the pacer
 	probing   prober
 	breaker   breaker
@@ -71,8 +72,9 @@ type Sender struct {
 type mediaPacket struct {
 	block  int64
 	sent   bool   // its first sending is over
+	first  bool   // its first sending is in flight
 	here   bool   // the receiver has it
-	flying uint8  // copies in flight or queued
+	flying uint8  // copies in flight or queued; 0 when it is here
 	extra  uint16 // ms by which its deadline is later than its block's
 }
 
@@ -278,10 +280,13 @@ func (s *Sender) settle(now, came time.Duration) {
 	s.packets = s.packets[:0]
 	for i := range s.events {
 		e := &s.events[i]
-		if e.Outcome != arq.Late && e.Sent >= s.pathAt {
+		if (e.Outcome == arq.Late) == e.Presumed && e.Sent >= s.pathAt { // the first that is certain
 			s.packets = append(s.packets, congestion.Packet{
-				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost, CE: e.ECN == 3,
+				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost || e.Outcome == arq.Certain, CE: e.ECN == 3,
 			})
+		}
+		if e.Outcome == arq.Certain {
+			continue
 		}
 		s.hole.note(e)
 		s.policy.fate(e.Sequence, e.Sent, e.Outcome == arq.Lost)
