@@ -149,7 +149,7 @@ func (e *End) Wake() {
 		return
 	}
 	if at := e.loop.over(e.w.now); at > e.w.now {
-		e.w.At(at, e.Wake)
+		e.w.At(at+readFirst, e.Wake)
 		return
 	}
 	e.driving = true
@@ -234,6 +234,10 @@ func (e *End) receive(ev event) {
 		e.node.HandleDatagram(e.Now(), ev.data)
 	}
 	e.w.release(ev.data)
+	if ev.waited {
+		e.w.At(e.w.now+readFirst, e.Wake)
+		return
+	}
 	e.Wake()
 }
 

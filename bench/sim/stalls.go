@@ -28,6 +28,9 @@ func (l *Link) Stall(s Stalls) {
 	}
 }
 
+// readFirst: an end that goes on reads all that came before it does anything else, as a shell that wakes late lets its reader have a turn.
+const readFirst = time.Microsecond
+
 // Do calls f in the end's own loop, which may stand still, and drives the node then.
 func (e *End) Do(f func()) {
 	if at := e.loop.over(e.w.now); at > e.w.now {

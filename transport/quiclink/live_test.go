@@ -28,7 +28,8 @@ const (
 	liveMean  = 4_000_000 / 8 / 30
 	liveOWD   = 30 * time.Millisecond
 	liveIn    = 200 * time.Millisecond
-	liveFirst = 5 * time.Second // the controller and the loss estimate settle; reported beside
+	liveSpare = 50 * time.Millisecond // of liveIn, beside two rounds of RTT + 10 ms and 10 ms to send
+	liveFirst = 5 * time.Second       // the controller and the loss estimate settle; reported beside
 )
 
 // TestLiveFramesWhole measures, over loopback links of RTT 60 ms with random loss in both directions, the share of frames that
@@ -40,6 +41,8 @@ func TestLiveFramesWhole(t *testing.T) {
 		t.Log("run with -live 60s")
 		return
 	}
+	host := watchStalls()
+	defer host.close()
 	for _, c := range []struct {
 		loss int
 		goal float64
@@ -47,10 +50,11 @@ func TestLiveFramesWhole(t *testing.T) {
 		var sum, start tally
 		var mu sync.Mutex // guards sum and start
 		var wg sync.WaitGroup
+		begin := time.Now()
 		for seed := range *liveStreams {
 			wg.Go(func() {
 				time.Sleep(time.Duration(seed) * 2 * time.Second / time.Duration(*liveStreams)) // key frames not all at once
-				a, b := liveStream(t, c.loss, uint64(seed+1))
+				a, b := liveStream(t, host, c.loss, uint64(seed+1))
 				mu.Lock()
 				defer mu.Unlock()
 				start.add(a)
@@ -62,6 +66,8 @@ func TestLiveFramesWhole(t *testing.T) {
 		t.Logf("%2d %% loss each way: %.3f %% of %d frames whole in time (goal %.2f %%), %d of %d in the first %v; %.3f wire bytes a media byte, feedback %.1f %% of that",
 			c.loss, 100*share, sum.frames, 100*c.goal, start.whole, start.frames, liveFirst,
 			float64(sum.wire)/float64(sum.media), 100*float64(sum.feedback)/float64(sum.wire))
+		t.Logf("     this process stood still for %.1f %% of the time, 5 ms and more at once; of the %d frames missing or late %d had less than two rounds left for it",
+			100*host.during(begin, time.Now()).Seconds()/time.Since(begin).Seconds(), sum.frames-sum.whole, sum.host)
 		if share < c.goal {
 			t.Errorf("%d %% loss: %d frames of %d are missing or late", c.loss, sum.frames-sum.whole, sum.frames)
 		}
@@ -70,12 +76,13 @@ func TestLiveFramesWhole(t *testing.T) {
 
 // tally counts frames and bytes.
 type tally struct {
-	frames, whole, late   int
+	frames, whole         int
+	host                  int // of those that are not whole: where the host stood still for longer than liveSpare meanwhile
 	media, wire, feedback uint64
 }
 
 func (t *tally) add(o tally) {
-	t.frames, t.whole, t.late = t.frames+o.frames, t.whole+o.whole, t.late+o.late
+	t.frames, t.whole, t.host = t.frames+o.frames, t.whole+o.whole, t.host+o.host
 	t.media, t.wire, t.feedback = t.media+o.media, t.wire+o.wire, t.feedback+o.feedback
 }
 
@@ -101,7 +108,7 @@ func (s *liveSink) Payload(p *transport.Payload) error {
 	return nil
 }
 
-func liveStream(t *testing.T, loss int, seed uint64) (start, rest tally) {
+func liveStream(t *testing.T, host *stallWatch, loss int, seed uint64) (start, rest tally) {
 	sink := &liveSink{begin: time.Now(), whole: map[uint32]bool{}}
 	l, err := Listen(Config{Addr: "127.0.0.1:0", Admit: func(Request) (Sink, error) { return sink, nil }})
 	if err != nil {
@@ -160,6 +167,8 @@ func liveStream(t *testing.T, loss int, seed uint64) (start, rest tally) {
 		to.frames++
 		if sink.whole[uint32(i)] {
 			to.whole++
+		} else if at := begin.Add(time.Duration(i) * liveEvery); host.during(at, at.Add(liveIn+liveOWD)) > liveSpare {
+			to.host++
 		}
 	}
 	st := c.Stats()

@@ -22,6 +22,10 @@ const (
 	keyframeEvery = time.Second
 	// grace after a good-bye, beyond the latency: ours, what is under way arrives.
 	grace = 200 * time.Millisecond
+	// wokenLate is how late a timer shows that the process stood still. What arrived in time meanwhile is in the kernel: the reader
+	// gets readerTurn to bring it before a frame is given up for it. Both ours.
+	wokenLate  = 3 * time.Millisecond
+	readerTurn = time.Millisecond
 )
 
 // receiving is the relay's side of one session.
@@ -165,11 +169,17 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	ticks := 0
-	for {
+	var due time.Time // of timer
+	for waited := false; ; {
 		var err error
 		select {
 		case <-s.box.wake:
 		case <-timer.C:
+			if !waited && time.Since(due) > wokenLate {
+				waited = true
+				timer.Reset(readerTurn)
+				continue
+			}
 		case m := <-in:
 			err = s.handleControl(m)
 			s.told = time.Now()
@@ -209,6 +219,7 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 		if at.IsZero() {
 			at = s.now.Add(time.Hour)
 		}
+		due, waited = at, false
 		timer.Reset(max(0, at.Sub(s.now)))
 	}
 }
