@@ -2,9 +2,7 @@ package flv
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
@@ -52,9 +50,13 @@ func (s Stats) Dropped(r DropReason) uint64 { return s.Drops[r] }
 // The video track is 0, the audio track 1; of the tracks of Enhanced RTMP's multitrack messages the first of each kind is taken, and track 0
 // before all others. It is owned by one goroutine.
 type Parser struct {
+	// Memory is where frames are made; nil: the collector's.
+	Memory *media.Arena
+
 	video, audio *media.Config
 	nalSize      int
 	taken        [kinds]taken
+	au           media.AccessUnit // the last one's; not its payload
 	stats        Stats
 }
 
@@ -68,7 +70,7 @@ func (p *Parser) Video() *media.Config { return p.video }
 func (p *Parser) Audio() *media.Config { return p.audio }
 
 // Parse reads one body. It returns nil where the body is not a frame: a sequence header (kept), or a drop (counted).
-// dts is the tag's time, unwrapped. The frame is a copy; nothing refers to body afterwards.
+// dts is the tag's time, unwrapped. The frame is a copy, held once (media.Frame.Release); nothing refers to body afterwards.
 func (p *Parser) Parse(typ TagType, dts time.Duration, body []byte) *media.Frame {
 	p.stats.Bodies++
 	var f *media.Frame
@@ -126,16 +128,18 @@ func (p *Parser) parseVideo(dts time.Duration, body []byte) (*media.Frame, dropE
 	if len(rest) == 0 {
 		return nil, dropError(DropEmpty)
 	}
-	f := &media.Frame{Track: 0, Codec: codec, DTS: dts, PTS: dts + max(cts, 0)}
+	var flags media.Flags
+	var payload []byte
 	if codec == media.AV1 {
 		if body[0]>>4&7 == 1 {
-			f.Flags |= media.Key
+			flags |= media.Key
 		}
-		f.Payload = append([]byte(nil), rest...)
-	} else if drop := p.accessUnit(f, rest); drop != 0 {
+		payload = append(p.Memory.Buffer(len(rest)), rest...)
+	} else if payload, flags, drop = p.accessUnit(codec, rest); drop != 0 {
 		return nil, drop
 	}
-	f.Config = p.video
+	f := p.Memory.Frame(payload)
+	f.Track, f.Codec, f.Flags, f.DTS, f.PTS, f.Config = 0, codec, flags, dts, dts+max(cts, 0), p.video
 	return f, 0
 }
 
@@ -238,28 +242,34 @@ func (p *Parser) setVideo(codec media.Codec, b []byte) dropError {
 	return 0
 }
 
-var errNAL = errors.New("flv: NAL lengths do not add up")
-
-// accessUnit fills payload and flags, and follows parameter sets that come in band.
-func (p *Parser) accessUnit(f *media.Frame, b []byte) dropError {
-	var bad error
-	au := media.SplitAccessUnit(make([]byte, 0, len(b)+16), f.Codec, nals(b, p.nalSize, &bad))
-	if bad != nil {
-		return dropError(DropBadNAL)
+// accessUnit returns payload and flags, and follows parameter sets that come in band.
+func (p *Parser) accessUnit(codec media.Codec, b []byte) ([]byte, media.Flags, dropError) {
+	au := &p.au
+	au.Reset()
+	dst := p.Memory.Buffer(len(b) + 16)
+	for len(b) > 0 { // not over an iterator: what its body keeps would be allocated
+		n, rest, ok := nal(b, p.nalSize)
+		if !ok {
+			return nil, 0, dropError(DropBadNAL)
+		}
+		b = rest
+		if au.Add(codec, n) {
+			dst = media.AppendNAL(dst, n)
+		}
 	}
+	au.End()
 	if len(au.SPS) > 0 && len(au.PPS) > 0 {
-		if c, err := configOf(f.Codec, au); err == nil && !p.video.Equal(c) {
+		if c, err := configOf(codec, au); err == nil && !p.video.Equal(c) {
 			p.video = c
 		}
 	}
-	if len(au.Payload) == 0 {
-		return dropError(DropEmpty)
+	if len(dst) == 0 {
+		return nil, 0, dropError(DropEmpty)
 	}
-	f.Payload, f.Flags = au.Payload, au.Flags
-	return 0
+	return dst, au.Flags, 0
 }
 
-func configOf(codec media.Codec, au media.AccessUnit) (*media.Config, error) {
+func configOf(codec media.Codec, au *media.AccessUnit) (*media.Config, error) {
 	if codec == media.H264 {
 		return media.NewH264Config(clone(au.SPS), clone(au.PPS))
 	}
@@ -274,32 +284,24 @@ func clone(in [][]byte) [][]byte {
 	return out
 }
 
-func nals(b []byte, size int, bad *error) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for len(b) > 0 {
-			n := uint64(0)
-			if len(b) < size {
-				*bad = errNAL
-				return
-			}
-			for _, c := range b[:size] {
-				n = n<<8 | uint64(c)
-			}
-			b = b[size:]
-			if n > uint64(len(b)) {
-				*bad = errNAL
-				return
-			}
-			if !yield(b[:n]) {
-				return
-			}
-			b = b[n:]
-		}
+// nal returns the first NAL unit of b, behind its length in size bytes, and what follows it.
+func nal(b []byte, size int) (n, rest []byte, ok bool) {
+	if len(b) < size {
+		return nil, nil, false
 	}
+	length := uint64(0)
+	for _, c := range b[:size] {
+		length = length<<8 | uint64(c)
+	}
+	b = b[size:]
+	if length > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:length], b[length:], true
 }
 
 func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropError) {
-	f := &media.Frame{Track: 1, Flags: media.Key, DTS: dts, PTS: dts}
+	var codec media.Codec
 	rest := body[1:]
 	if body[0]>>4 != soundEx>>4 {
 		p.taken[kindAudio].is(0)
@@ -314,12 +316,12 @@ func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropE
 		if packet == packetSequenceStart {
 			return nil, p.setAudio(media.AAC, rest)
 		}
-		f.Codec = media.AAC
+		codec = media.AAC
 	case 2, 14: // MP3, and MP3 at 8 kHz
 		if c, err := mp3Config(rest); err == nil && !p.audio.Equal(c) {
 			p.audio = c
 		}
-		f.Codec = media.MP3
+		codec = media.MP3
 	case 9:
 		packet, b, drop := exPacket(body[0]&0x0f, rest)
 		if drop != 0 {
@@ -341,11 +343,11 @@ func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropE
 		}
 		switch four {
 		case fourOpus:
-			f.Codec = media.Opus
+			codec = media.Opus
 		case fourMP4A:
-			f.Codec = media.AAC
+			codec = media.AAC
 		case fourMP3:
-			f.Codec = media.MP3
+			codec = media.MP3
 			if c, err := mp3Config(b); err == nil && !p.audio.Equal(c) {
 				p.audio = c
 			}
@@ -355,7 +357,7 @@ func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropE
 		rest = b
 		switch packet {
 		case packetSequenceStart:
-			return nil, p.setAudio(f.Codec, rest)
+			return nil, p.setAudio(codec, rest)
 		case packetCodedFrames:
 		default:
 			return nil, dropError(DropEmpty)
@@ -363,14 +365,14 @@ func (p *Parser) parseAudio(dts time.Duration, body []byte) (*media.Frame, dropE
 	default:
 		return nil, dropError(DropUnsupported)
 	}
-	if p.audio == nil || p.audio.Codec != f.Codec {
+	if p.audio == nil || p.audio.Codec != codec {
 		return nil, dropError(DropNoConfig)
 	}
 	if len(rest) == 0 {
 		return nil, dropError(DropEmpty)
 	}
-	f.Config = p.audio
-	f.Payload = append([]byte(nil), rest...)
+	f := p.Memory.Frame(append(p.Memory.Buffer(len(rest)), rest...))
+	f.Track, f.Codec, f.Flags, f.DTS, f.PTS, f.Config = 1, codec, media.Key, dts, dts, p.audio
 	return f, 0
 }
 

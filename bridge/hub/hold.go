@@ -114,7 +114,7 @@ func (s *stream) fill(now time.Time) {
 			s.filler.until(at, s.held(now)) // silence up to here
 			s.filler.showing = &showing{slate: s.hub.cfg.Slate, sound: sound, round: at, track: s.lastKey.Track}
 		}
-		s.filler.key, s.filler.nextVideo = s.lastKey, at
+		s.filler.key, s.filler.nextVideo = s.lastKey.Clone(), at
 	}
 	s.filler.until(at, s.held(now))
 }

@@ -20,6 +20,7 @@ type Publisher struct {
 	before *PublisherInfo
 	since  time.Time
 	done   chan struct{}
+	pumps  []*Subscriber // who has a frame of the one being written; of the goroutine that writes
 
 	heard time.Time // guarded by stream.mu
 	err   error     // guarded by stream.mu; set before done is closed

@@ -17,6 +17,10 @@ type queued struct {
 func (s *Subscriber) pop() (*media.Frame, error) {
 	s.stream.mu.Lock()
 	defer s.stream.mu.Unlock()
+	if s.lent != nil {
+		s.lent.Release()
+		s.lent = nil
+	}
 	if s.info.Lag.Skip > 0 && s.head < len(s.queue) {
 		now := s.stream.hub.now()
 		if lag := s.waiting(now); lag > s.info.Lag.Skip || s.stale && lag > s.info.Lag.fresh() {
@@ -33,6 +37,9 @@ func (s *Subscriber) pop() (*media.Frame, error) {
 		return nil, io.EOF
 	}
 	f := s.queue[s.head].Frame
+	if s.info.Borrows {
+		s.lent = f
+	}
 	s.queue[s.head].Frame = nil
 	s.head++
 	if s.burst > 0 {
@@ -66,6 +73,7 @@ func (s *Subscriber) start() {
 	}
 	now := s.stream.hub.now()
 	for _, f := range cached {
+		f.Hold()
 		s.queue = append(s.queue, queued{f, now})
 	}
 	s.burst = len(cached)
@@ -101,8 +109,13 @@ func (s *Subscriber) offer(f *media.Frame, now time.Duration) {
 		s.queue, s.head = s.queue[:n], 0
 	}
 	s.mute = false
+	f.Hold()
 	s.queue = append(s.queue, queued{f, now})
 	s.bytes += cost(f)
+	if p := s.stream.pumping; p != nil && s.info.Pump != nil {
+		p.pumps = append(p.pumps, s)
+		return
+	}
 	s.notify()
 }
 
@@ -176,6 +189,7 @@ func (s *Subscriber) freshen(now time.Duration) {
 		if q.Codec.IsVideo() {
 			s.counts.Dropped++
 			s.bytes -= cost(q.Frame)
+			q.Release()
 			continue
 		}
 		s.queue[n] = q
@@ -200,6 +214,7 @@ func (s *Subscriber) discard(end int) {
 		} else {
 			s.bytes -= cost(s.queue[s.head].Frame)
 		}
+		s.queue[s.head].Release()
 		s.queue[s.head].Frame = nil
 		s.counts.Dropped++
 	}

@@ -33,6 +33,7 @@ type stream struct {
 	mu        sync.Mutex // guards what follows
 	gone      bool
 	publisher *Publisher
+	pumping   *Publisher // calls the pumps of what is offered now; nil: readers are woken
 	subs      []*Subscriber
 	time      timeline
 	tracks    [maxTracks]*media.Config
@@ -150,7 +151,9 @@ func (s *stream) end(cause error) {
 			sub.info.Player.end()
 		}
 	}
-	s.subs, s.gop, s.lastKey = nil, nil, nil
+	s.forgetGOP()
+	s.forgetKey()
+	s.subs, s.gop = nil, nil
 	if s.counts.Publishes > 0 {
 		s.tell(Change{Kind: Ended})
 	}
@@ -158,7 +161,19 @@ func (s *stream) end(cause error) {
 	s.hub.forget(s)
 }
 
+// write takes a frame and has those who pump take it from their queues.
 func (s *stream) write(p *Publisher, f *media.Frame) error {
+	err := s.take(p, f)
+	for i, sub := range p.pumps {
+		p.pumps[i] = nil
+		sub.info.Pump(sub)
+	}
+	p.pumps = p.pumps[:0]
+	return err
+}
+
+func (s *stream) take(p *Publisher, f *media.Frame) error {
+	defer f.Release() // those who keep it hold it
 	now := s.hub.cfg.Now()
 	if f.Arrival.IsZero() {
 		f.Arrival = now
@@ -176,10 +191,13 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 	s.counts.Frames++
 	s.counts.Bytes += uint64(len(f.Payload))
 	if f.IsKeyVideo() {
+		f.Hold()
+		s.forgetKey()
 		s.lastKey, s.needKey = f, false
 	}
 	if s.needKey && now.Sub(p.since) > needKeyFor { // it has no pictures any more
-		s.needKey, s.lastKey = false, nil
+		s.needKey = false
+		s.forgetKey()
 	}
 	if s.needKey { // who stayed can show nothing before the key frame, and sound goes with the picture
 		s.counts.Skipped++
@@ -194,7 +212,9 @@ func (s *stream) write(p *Publisher, f *media.Frame) error {
 	if !s.settle(f) {
 		return nil
 	}
+	s.pumping = p
 	s.share(f, now)
+	s.pumping = nil
 	return nil
 }
 
@@ -233,7 +253,10 @@ func (s *stream) settle(f *media.Frame) bool {
 	}
 	s.settled = true
 	if video {
-		s.gop = fromKey(s.gop)
+		all := s.gop
+		s.gop = fromKey(slices.Clone(all))
+		hold(s.gop)
+		release(all)
 	}
 	for _, sub := range s.subs {
 		sub.start()
@@ -242,7 +265,7 @@ func (s *stream) settle(f *media.Frame) bool {
 		s.judge(g, s.hub.sinceZero(g.Arrival))
 	}
 	if !video {
-		s.gop = nil
+		s.forgetGOP()
 	}
 	return false
 }
@@ -293,18 +316,33 @@ func (s *stream) remember(f *media.Frame) {
 		}
 	}
 	if f.IsKeyVideo() && s.settled {
-		clear(s.gop)
-		s.gop, s.gopBytes, s.gopBroken = s.gop[:0], 0, false
+		s.forgetGOP()
+		s.gopBroken = false
 	}
 	if s.gopBroken || s.settled && len(s.gop) == 0 && !f.IsKeyVideo() {
 		return
 	}
 	if s.gopBytes+cost(f) > s.hub.cfg.GOPBytes {
-		s.gop, s.gopBytes, s.gopBroken = nil, 0, true
+		s.forgetGOP()
+		s.gopBroken = true
 		return
 	}
+	f.Hold()
 	s.gop = append(s.gop, f)
 	s.gopBytes += cost(f)
+}
+
+func (s *stream) forgetGOP() {
+	release(s.gop)
+	clear(s.gop)
+	s.gop, s.gopBytes = s.gop[:0], 0
+}
+
+func (s *stream) forgetKey() {
+	if s.lastKey != nil {
+		s.lastKey.Release()
+		s.lastKey = nil
+	}
 }
 
 func (s *stream) subscribe(info SubscriberInfo) (*Subscriber, error) {
@@ -336,6 +374,9 @@ func (s *stream) leave(sub *Subscriber) {
 	s.subs = slices.DeleteFunc(s.subs, func(o *Subscriber) bool { return o == sub })
 	sub.finish(nil)
 	sub.counts.Dropped += uint64(len(sub.queue) - sub.head)
+	for _, q := range sub.queue[sub.head:] {
+		q.Release()
+	}
 	sub.queue, sub.head, sub.bytes, sub.burst = nil, 0, 0, 0
 	if sub.info.Succeed != nil {
 		sub.info.Succeed = nil

@@ -15,8 +15,14 @@ type SubscriberInfo struct {
 	NoCache  bool // begin at the next key frame, not with the newest GOP
 	Seat     bool // gets no frames: keeps the stream through its hold, and Read says when it is over
 
-	Lag     Lag         // how old what waits may become; zero: Config.QueueTime decides
-	Player  *Player     // judges what this subscriber has read; nil: nobody does
+	Lag    Lag     // how old what waits may become; zero: Config.QueueTime decides
+	Player *Player // judges what this subscriber has read; nil: nobody does
+	// Borrows: a frame is used until the next Read or TryRead and no longer, so that its memory may be used again (NewArena).
+	Borrows bool
+	// Pump, when set, is called in place of waking Read when a publisher has written a frame for this subscriber: in the publisher's
+	// goroutine, without the stream's lock. It may call TryRead, must not wait, and calls Wake for what it cannot do.
+	Pump func(*Subscriber)
+
 	Succeed *Subscriber // begin at the next key frame, right where that one, of the same stream, ends with ErrSucceeded
 }
 
@@ -48,7 +54,8 @@ type Subscriber struct {
 	mute    bool // and sound too
 	stale   bool // the reader fell behind by Lag.Skip and has not had anything fresh yet
 	ended   bool
-	err     error // what Read says at the end; nil: io.EOF
+	lent    *media.Frame // read last, where info.Borrows
+	err     error        // what Read says at the end; nil: io.EOF
 	counts  SubscriberCounts
 }
 
@@ -67,6 +74,22 @@ func (s *Subscriber) Read(ctx context.Context) (*media.Frame, error) {
 		}
 	}
 }
+
+// TryRead is Read without waiting: no frame and no error when nothing is queued.
+func (s *Subscriber) TryRead() (*media.Frame, error) { return s.pop() }
+
+// Wait waits until there may be something to read, or ctx ends; it returns ctx's cause then.
+func (s *Subscriber) Wait(ctx context.Context) error {
+	select {
+	case <-s.wake:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Wake ends a Wait, or the next one. It may be called from anywhere.
+func (s *Subscriber) Wake() { s.notify() }
 
 // Tracks returns the configuration of every track known now, by track index; it is complete once Read has returned a frame.
 func (s *Subscriber) Tracks() []*media.Config {

@@ -78,6 +78,8 @@ type Frame struct {
 	Arrival time.Time     // when its last byte reached this process; zero when unknown
 	Config  *Config       // the configuration that decodes this frame; the pointer changes when it does
 	Payload []byte        // immutable
+
+	block *Block // what Payload is part of, and the frame itself; nil: the collector knows
 }
 
 // IsKeyVideo reports whether f is a video frame that decoding can start at.

@@ -76,32 +76,39 @@ func (r *Relay) adviseSRT(name string, conn *srtlink.Conn, queue *atomic.Int64, 
 	}
 }
 
-// rtmpWatcher estimates the path of an RTMP publisher from the stamps of its messages.
-//
-// Goroutines: one looks every adviseEvery, so that silence is noticed; it ends before Close returns.
+// rtmpWatcher estimates the path of an RTMP publisher from the stamps of its messages. The relay asks it every judgeEvery what to tell, so that
+// silence is noticed too.
 type rtmpWatcher struct {
+	r     *Relay
 	entry *feedback.Entry
-	stop  chan struct{}
-	wg    sync.WaitGroup
 
 	mu   sync.Mutex // guards link
 	link *feedback.OneWay
 }
 
+// rtmpWatchers are those there are.
+type rtmpWatchers struct {
+	mu  sync.Mutex // guards all
+	all map[*rtmpWatcher]bool
+}
+
+// tell lets every one of them tell its publisher.
+func (ws *rtmpWatchers) tell(now time.Time) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.all {
+		w.tell(now)
+	}
+}
+
 func (r *Relay) watchRTMP(req rtmpserver.Request) rtmpserver.Watcher {
-	w := &rtmpWatcher{entry: r.board.Open(req.Name), link: feedback.NewOneWay(0), stop: make(chan struct{})}
-	w.wg.Go(func() {
-		tick := time.NewTicker(adviseEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-w.stop:
-				return
-			case now := <-tick.C:
-				w.tell(now)
-			}
-		}
-	})
+	w := &rtmpWatcher{r: r, entry: r.board.Open(req.Name), link: feedback.NewOneWay(0)}
+	r.watchers.mu.Lock()
+	defer r.watchers.mu.Unlock()
+	if r.watchers.all == nil {
+		r.watchers.all = map[*rtmpWatcher]bool{}
+	}
+	r.watchers.all[w] = true
 	return w
 }
 
@@ -125,7 +132,8 @@ func (w *rtmpWatcher) tell(now time.Time) {
 
 // Close is called once.
 func (w *rtmpWatcher) Close() {
-	close(w.stop)
-	w.wg.Wait()
+	w.r.watchers.mu.Lock()
+	delete(w.r.watchers.all, w)
+	w.r.watchers.mu.Unlock()
 	w.entry.Close()
 }

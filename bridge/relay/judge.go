@@ -18,6 +18,7 @@ func (r *Relay) judge(ctx context.Context) error {
 	for {
 		select {
 		case now := <-tick.C:
+			r.watchers.tell(now)
 			r.hub.Judge(r.facts)
 			if now.Sub(advised) >= adviseEachS {
 				advised = now

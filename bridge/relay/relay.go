@@ -59,6 +59,7 @@ type Relay struct {
 	api      net.Listener
 	control  *api.Server // nil: off
 	links    links
+	watchers rtmpWatchers
 	adviser  adviser
 	drainer  drainer
 	refused  refusals

@@ -37,7 +37,7 @@ type session struct {
 	opts   Options
 	buf    []byte
 	left   []byte // read, not yet fed
-	cut    bool   // a write ended inside a message: nothing more can be said
+	tx     sender
 
 	sub     *hub.Subscriber
 	moving  chan error // what to end with at the next key frame; capacity 1
@@ -171,8 +171,7 @@ func (s *session) step() error {
 	ev, n, err := s.client.Feed(s.left)
 	s.left = s.left[n:]
 	if out := s.client.Output(); len(out) > 0 {
-		_ = s.nc.SetWriteDeadline(time.Now().Add(s.o.cfg.WriteTimeout))
-		if _, werr := s.nc.Write(out); werr != nil && err == nil {
+		if werr := s.say(out); werr != nil && err == nil {
 			err = werr
 		}
 	}

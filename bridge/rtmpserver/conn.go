@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/flv"
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/tcp"
 )
@@ -32,15 +33,24 @@ type conn struct {
 	pub       *hub.Publisher // nil: not publishing
 	watcher   Watcher        // nil: nobody
 	parser    flv.Parser
+	memory    *media.Arena // of its frames
 	clock     rtmp.Unwrapper
 	lastMedia time.Time // or when publishing began
 	anyMedia  bool
 	app       string // published to
 
-	moving atomic.Pointer[string] // where to the peer shall go; nil: it may stay
-	asked  bool                   // it has been told
+	wake   atomic.Pointer[net.Conn] // nc, for those who wake its reader
+	moving atomic.Pointer[string]   // where to the peer shall go; nil: it may stay
+	asked  bool                     // it has been told
 
 	player *player // nil: not playing
+
+	ctx    context.Context // the server's
+	stop   func() bool     // takes back that ctx ends the wait for nc
+	inLoop io.Writer       // where a loop has the connection; nil: it is ours
+	noLoop bool
+	aside  rtmp.Event // what a loop may not handle, and what came behind it
+	rest   []byte
 }
 
 // Why a connection ends, beyond errors of sockets and peers.
@@ -54,24 +64,31 @@ var (
 )
 
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
-	c := &conn{s: s, nc: nc, from: time.Now(), log: s.cfg.Logger.With("peer", nc.RemoteAddr().String())}
+	c := &conn{s: s, ctx: ctx, from: time.Now(), log: s.cfg.Logger.With("peer", nc.RemoteAddr().String())}
+	c.use(nc)
 	_ = tcp.Live(nc, tcp.NotSentLowWater, 0)
 	random := make([]byte, rtmp.RandomSize)
 	_, _ = rand.Read(random) // never fails
 	c.m = rtmp.NewServer(rtmp.ServerConfig{Random: random})
 	s.keep(c)
 	defer s.drop(c)
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
 	err := c.run(ctx)
+	c.stop()
 	c.finish(err)
 	s.count(func(st *Stats) { st.add(c.m.Stats(), c.parser.Stats()) })
 	c.report(err)
 }
 
+// use makes nc the connection.
+func (c *conn) use(nc net.Conn) {
+	c.nc = nc
+	c.wake.Store(&nc)
+	c.stop = context.AfterFunc(c.ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
+}
+
 // run reads until the connection ends, and says why.
 func (c *conn) run(ctx context.Context) error {
-	buf := make([]byte, readSize)
+	var buf []byte
 	var armed time.Time
 	for {
 		// Not for every message: it moves a timer. One that is armed too early is armed again when it fires.
@@ -89,6 +106,17 @@ func (c *conn) run(ctx context.Context) error {
 		}
 		if c.player != nil && c.player.ended() {
 			return c.player.err
+		}
+		if c.pub != nil && !c.noLoop {
+			buf = nil
+			if err := c.loop(ctx); err != nil {
+				return err
+			}
+			armed = time.Time{}
+			continue
+		}
+		if buf == nil {
+			buf = make([]byte, readSize)
 		}
 		n, err := c.nc.Read(buf)
 		now := time.Now()
@@ -147,7 +175,12 @@ func (c *conn) feed(ctx context.Context, now time.Time, b []byte) error {
 	for {
 		ev, n, err := c.m.Feed(b)
 		b = b[n:]
-		if err == nil {
+		switch {
+		case err != nil:
+		case c.inLoop != nil && ev.Kind != rtmp.EventMedia && ev.Kind != rtmp.EventNone:
+			c.aside, c.rest = ev, append(c.rest[:0], b...)
+			err = errAside
+		default:
 			err = c.handle(ctx, now, ev)
 		}
 		if werr := c.flush(); err == nil {
@@ -163,6 +196,12 @@ func (c *conn) feed(ctx context.Context, now time.Time, b []byte) error {
 func (c *conn) flush() error {
 	out := c.m.Output()
 	if len(out) == 0 {
+		return nil
+	}
+	if c.inLoop != nil {
+		if _, err := c.inLoop.Write(out); err != nil {
+			return fmt.Errorf("rtmpserver: write: %w", err)
+		}
 		return nil
 	}
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.WriteTimeout))
@@ -247,7 +286,10 @@ func (c *conn) publish(ctx context.Context, now time.Time, r *rtmp.Request) erro
 	}
 	c.pub, c.clock, c.lastMedia, c.anyMedia, c.app = pub, rtmp.Unwrapper{}, now, false, r.App
 	c.s.count(func(st *Stats) { st.Publishers++; st.add(rtmp.Stats{}, c.parser.Stats()) })
-	c.parser = flv.Parser{}
+	if c.memory == nil {
+		c.memory = hub.NewArena()
+	}
+	c.parser = flv.Parser{Memory: c.memory}
 	if c.s.cfg.Watch != nil {
 		c.watcher = c.s.cfg.Watch(request)
 	}
@@ -271,7 +313,11 @@ func (c *conn) media(now time.Time, m rtmp.Message) error {
 			c.watcher.Media(now, stamp, len(part.Payload), part.Type == rtmp.TypeVideo)
 		}
 		f := c.parser.Parse(flv.TagType(part.Type), stamp, part.Payload)
-		if f == nil || c.watcher != nil && !c.watcher.Keep(f) {
+		if f == nil {
+			continue
+		}
+		if c.watcher != nil && !c.watcher.Keep(f) {
+			f.Release()
 			continue
 		}
 		f.Arrival = now
@@ -306,6 +352,7 @@ const lingerTime = 500 * time.Millisecond
 func (c *conn) finish(err error) {
 	defer c.nc.Close()
 	c.unpublish(err)
+	c.memory.Close()
 	polite := true
 	if c.player != nil {
 		polite = c.player.stop()

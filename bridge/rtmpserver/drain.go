@@ -15,6 +15,9 @@ func (s *Server) Drain(ctx context.Context, left time.Duration, url string) {
 	for c := range s.open {
 		c.ask(url)
 	}
+	for _, l := range s.loops {
+		l.Wake()
+	}
 	s.mu.Unlock()
 	end := time.NewTimer(left)
 	defer end.Stop()
@@ -46,7 +49,7 @@ func (s *Server) askedToGo() (n int) {
 // ask has the reader goroutine ask its peer, as soon as it has been woken.
 func (c *conn) ask(url string) {
 	c.moving.Store(&url)
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	_ = (*c.wake.Load()).SetReadDeadline(time.Unix(1, 0)) // where a loop has it, that is woken
 }
 
 // move asks the peer to go, where that is due. It is the reader goroutine's.

@@ -44,7 +44,7 @@ func (c *conn) play(ctx context.Context, r *rtmp.Request) error {
 	if _, err := c.authorize(ctx, r, false); err != nil {
 		return err
 	}
-	sub, err := c.s.cfg.Hub.Subscribe(r.Name(), hub.SubscriberInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String()})
+	sub, err := c.s.cfg.Hub.Subscribe(r.Name(), hub.SubscriberInfo{Protocol: "rtmp", Peer: c.nc.RemoteAddr().String(), Borrows: true})
 	switch {
 	case errors.Is(err, hub.ErrNoStream):
 		return c.refuse(RefusedNotFound, rtmp.CodePlayNotFound, err)

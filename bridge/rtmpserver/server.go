@@ -91,6 +91,8 @@ type Server struct {
 	open     map[*conn]struct{}
 	draining bool
 	stats    Stats
+	loops    []*tcp.Loop // read publishers' connections; nil: none was needed so far
+	turn     int         // the one that was asked last
 }
 
 // New returns a server that is not listening yet.

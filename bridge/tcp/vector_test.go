@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 )
 
@@ -69,5 +70,56 @@ func BenchmarkVector(b *testing.B) {
 		if err := v.Flush(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What the kernel does not take at once is Pending, and Flush writes it: the peer gets every byte once.
+func TestVectorTriesAndFlushes(t *testing.T) {
+	a, b := pair(t)
+	_ = a.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	_ = b.(*net.TCPConn).SetReadBuffer(16 << 10)
+	v := NewVector(a)
+	var want []byte
+	for i := range 3000 { // more than one writev takes, and more than the buffers
+		p := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, i%700)
+		want = append(want, p...)
+		v.List = append(v.List, p)
+	}
+	for range 100 {
+		if err := v.Try(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !v.Pending() {
+		t.Fatalf("a peer that does not read took %d bytes", len(want))
+	}
+	got := make(chan []byte, 1)
+	go func() {
+		p := make([]byte, len(want))
+		n, _ := io.ReadFull(b, p)
+		got <- p[:n]
+	}()
+	if err := v.Flush(); err != nil || v.Pending() || len(v.List) != 0 {
+		t.Fatalf("%v, %d left", err, len(v.List))
+	}
+	if !bytes.Equal(<-got, want) {
+		t.Error("the peer got something else")
+	}
+	v.List = append(v.List, []byte("x"))
+	if err := v.Try(); err != nil || v.Pending() && runtime.GOOS == "linux" {
+		t.Errorf("%v, pending %v", err, v.Pending())
+	}
+}
+
+func TestVectorOfAClosedConnection(t *testing.T) {
+	a, _ := pair(t)
+	v := NewVector(a)
+	_ = a.Close()
+	v.List = append(v.List, []byte("x"))
+	if err := v.Try(); err == nil && !v.Pending() {
+		t.Error("written")
+	}
+	if err := v.Flush(); err == nil {
+		t.Error("flushed")
 	}
 }

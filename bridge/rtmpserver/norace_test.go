@@ -1,0 +1,5 @@
+//go:build !race
+
+package rtmpserver
+
+const raceEnabled = false
