@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +57,7 @@ func TestCapture(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = l.Serve(ctx) })
 		addr, lines := recorded(t, l.Addr().String())
-		port := freePort(t)
+		port := unusedPort(t)
 		command(t, slt, "-q", fmt.Sprintf("udp://127.0.0.1:%d", port), fmt.Sprintf("srt://%s?%s", addr, options))
 		src, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
@@ -87,57 +86,23 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// recorded is a way to a listener that notes what goes there.
+// recorded is a path that notes what goes to the listener.
 func recorded(t *testing.T, to string) (addr string, lines func() string) {
 	t.Helper()
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := net.Dial("udp4", to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = front.Close(); _ = back.Close() })
-	var mu sync.Mutex
 	var text strings.Builder
-	var caller netip.AddrPort
 	said := false
-	go func() {
-		b := make([]byte, 2048)
-		for {
-			n, from, err := front.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			p := b[:n]
-			mu.Lock()
-			caller = from
-			hello := p[0] == 0x80 && p[1] == 0 && binary.BigEndian.Uint32(p[36:]) == 0xFFFFFFFF
-			if hello && !said || p[0]&0x80 == 0 && (p[4]&4 == 0 || binary.BigEndian.Uint32(p[4:])&(1<<26-1) == 0) {
-				said = said || hello
-				body := p[srt.HeaderLen:]
-				fmt.Fprintf(&text, "%s %d %s\n", hex.EncodeToString(p[:srt.HeaderLen]), len(body), hex.EncodeToString(bytes.TrimRight(body, "\x00")))
-			}
-			mu.Unlock()
-			_, _ = back.Write(p)
+	l := newPath(t, to, 0, func(up bool, p []byte) bool {
+		hello := up && p[0] == 0x80 && p[1] == 0 && binary.BigEndian.Uint32(p[36:]) == 0xFFFFFFFF
+		if up && (hello && !said || p[0]&0x80 == 0 && (p[4]&4 == 0 || binary.BigEndian.Uint32(p[4:])&(1<<26-1) == 0)) {
+			said = said || hello
+			body := p[srt.HeaderLen:]
+			fmt.Fprintf(&text, "%s %d %s\n", hex.EncodeToString(p[:srt.HeaderLen]), len(body), hex.EncodeToString(bytes.TrimRight(body, "\x00")))
 		}
-	}()
-	go func() {
-		b := make([]byte, 2048)
-		for {
-			n, err := back.Read(b)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			_, _ = front.WriteToUDPAddrPort(b[:n], caller)
-			mu.Unlock()
-		}
-	}()
-	return front.LocalAddr().String(), func() string {
-		mu.Lock()
-		defer mu.Unlock()
+		return false
+	})
+	return l.addr(), func() string {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		return text.String()
 	}
 }

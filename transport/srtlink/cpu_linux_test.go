@@ -197,7 +197,7 @@ func startReceivers(t *testing.T, kind string, n int) receivers {
 		var r receivers
 		var cmds []*exec.Cmd
 		for range n {
-			port := freePort(t)
+			port := unusedPort(t)
 			cmd := exec.Command(slt, "-q", fmt.Sprintf("srt://127.0.0.1:%d?mode=listener&latency=120", port), "file://con")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -240,16 +240,6 @@ func startReceivers(t *testing.T, kind string, n int) receivers {
 		_ = cmd.Wait()
 		return got
 	}}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	return pc.LocalAddr().(*net.UDPAddr).Port
 }
 
 // cpuTime is what the threads of processes have used so far.
@@ -295,7 +285,11 @@ func TestCPU(t *testing.T) {
 			wg.Wait()
 			time.Sleep(300 * time.Millisecond)
 			used[kind] = append(used[kind], percent)
-			t.Logf("round %d, %s: %.2f %% of a core; sent %d, %s", round+1, kind, percent, sent, r.stop())
+			end := r.stop()
+			t.Logf("round %d, %s: %.2f %% of a core; sent %d, %s", round+1, kind, percent, sent, end)
+			if kind == Own && !strings.Contains(end, "dropped 0") {
+				t.Errorf("own: %s of %d", end, sent)
+			}
 		}
 	}
 	median := func(kind string) float64 {
@@ -307,6 +301,12 @@ func TestCPU(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		t.Logf("%-8s median %6.2f %% of a core; own is %.3f of it", kind, median(kind), median("own")/median(kind))
+		if most, ok := map[string]float64{"gosrt": 0.25, "libsrt": 0.30}[kind]; ok && *cpuRate > 0 && median("own") > most*median(kind) {
+			t.Errorf("own is %.3f of %s, want ≤ %.2f", median("own")/median(kind), kind, most)
+		}
+	}
+	if *cpuRate == 0 && median("own") > 2 {
+		t.Errorf("%d idle connections take %.2f %% of a core, want ≤ 2 %%", *cpuStreams, median("own"))
 	}
 }
 

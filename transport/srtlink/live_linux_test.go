@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
-	"math/rand/v2"
 	"net"
-	"net/netip"
 	"os/exec"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +52,7 @@ func TestComesBackAtOnce(t *testing.T) {
 	var began time.Time
 	for i := range 2 {
 		began = time.Now()
-		k, err := talk(newLossyPath(t, l.Addr().String(), delay, 0).addr(), "publish:live/a", uint32(i)+1)
+		k, err := talk(newPath(t, l.Addr().String(), delay, share(0, 1)).addr(), "publish:live/a", uint32(i)+1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,9 +152,8 @@ func TestFiftyConnect(t *testing.T) {
 		}, nil
 	})
 	for i := range n {
-		path := newLossyPath(t, addr, 30*time.Millisecond, 0.2)
-		path.rng = rand.New(rand.NewPCG(uint64(i), 1))
-		port := freePort(t)
+		path := newPath(t, addr, 30*time.Millisecond, share(0.2, uint64(i)))
+		port := unusedPort(t)
 		name := fmt.Sprintf("live/%d", i)
 		mu.Lock()
 		began[name] = time.Now()
@@ -191,95 +187,31 @@ func TestFiftyConnect(t *testing.T) {
 	t.Logf("%d of %d: from the start of the program to the first payload, the latency of 120 ms included: median %v, slowest %v", len(all), n, all[n/2], all[n-1])
 }
 
-// line delays packets and keeps their order.
-func line(t *testing.T, delay time.Duration, send func([]byte)) func([]byte) {
-	type item struct {
-		at time.Time
-		p  []byte
-	}
-	c := make(chan item, 4096)
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done) })
-	go func() {
-		for {
-			select {
-			case i := <-c:
-				time.Sleep(time.Until(i.at))
-				send(i.p)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func(p []byte) {
-		select {
-		case c <- item{time.Now().Add(delay), p}:
-		default:
-		}
-	}
-}
-
-// twin stands between a caller of libsrt and a listener. What it loses depends on the packet and the seed only.
+// twin is a path that loses by packet and seed only.
 func twin(t *testing.T, to string, delay time.Duration, up, down fate) string {
 	t.Helper()
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := net.Dial("udp4", to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = front.Close(); _ = back.Close() })
-	var caller atomic.Pointer[netip.AddrPort]
-	there := line(t, delay, func(p []byte) { _, _ = back.Write(p) })
-	here := line(t, delay, func(p []byte) { _, _ = front.WriteToUDPAddrPort(p, *caller.Load()) })
 	var epoch uint32
-	go func() {
-		b, tries := make([]byte, 2048), map[uint32]int{}
-		for {
-			n, from, err := front.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
+	tries := map[uint32]int{}
+	return newPath(t, to, delay, func(there bool, p []byte) bool {
+		var key [8]byte
+		switch {
+		case p[0]&0x80 == 0 && there: // data: its number from the first one, and how often it was sent
+			seq := binary.BigEndian.Uint32(p)
+			if epoch == 0 {
+				epoch = seq
 			}
-			caller.Store(&from)
-			p := slices.Clone(b[:n])
-			lost := false
-			if p[0]&0x80 == 0 { // data: its number from the first one, and how often it was sent
-				seq := binary.BigEndian.Uint32(p)
-				if epoch == 0 {
-					epoch = seq
-				}
-				tries[seq]++
-				var key [8]byte
-				binary.BigEndian.PutUint32(key[:], seq-epoch)
-				lost = up.lost(key[:], tries[seq])
-			} else if p[1] != 0 { // control, other than handshakes
-				var key [8]byte
-				binary.BigEndian.PutUint64(key[:], uint64(time.Now().UnixNano()))
-				lost = up.lost(key[:], 0)
-			}
-			if !lost {
-				there(p)
-			}
+			tries[seq]++
+			binary.BigEndian.PutUint32(key[:], seq-epoch)
+			return up.lost(key[:], tries[seq])
+		case p[1] == 0: // a handshake
+			return false
 		}
-	}()
-	go func() {
-		b := make([]byte, 2048)
-		for {
-			n, err := back.Read(b)
-			if err != nil {
-				return
-			}
-			p := slices.Clone(b[:n])
-			var key [8]byte
-			binary.BigEndian.PutUint64(key[:], uint64(time.Now().UnixNano()))
-			if caller.Load() != nil && (p[1] == 0 || !down.lost(key[:], 0)) {
-				here(p)
-			}
+		binary.BigEndian.PutUint64(key[:], uint64(time.Now().UnixNano()))
+		if there {
+			return up.lost(key[:], 0)
 		}
-	}()
-	return front.LocalAddr().String()
+		return down.lost(key[:], 0)
+	}).addr()
 }
 
 // received notes what comes out of a receiver, and when.
@@ -356,10 +288,10 @@ func TestRecoveryLive(t *testing.T) {
 						t.Cleanup(func() { f.stop() })
 						addr = f.addrs[0]
 					} else {
-						addr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+						addr = fmt.Sprintf("127.0.0.1:%d", unusedPort(t))
 						command(t, slt, "-q", fmt.Sprintf("srt://%s?mode=listener&latency=%d", addr, latency), "udp://"+out.LocalAddr().String())
 					}
-					in := freePort(t)
+					in := unusedPort(t)
 					via := twin(t, addr, delay, fate{uint64(seed) + 1, loss}, fate{uint64(seed) + 100, loss / 5})
 					command(t, slt, "-q", fmt.Sprintf("udp://127.0.0.1:%d", in), fmt.Sprintf("srt://%s?streamid=publish:live/x&latency=%d", via, latency))
 					src, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", in))
