@@ -30,7 +30,19 @@ type loaded struct {
 	name string
 	pid  int
 	tier *tier
+	idle float64 // resident megabytes before the first stream
 	stop func()
+}
+
+// residentMB is what of a process is in memory.
+func residentMB(t *testing.T, pid int) float64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := strconv.ParseFloat(strings.Fields(string(b))[1], 64)
+	return pages * float64(os.Getpagesize()) / 1e6
 }
 
 // TestLoad carries -load streams of 4 Mbit/s through fairlead and, over RTMP, nginx-rtmp at the same time, so that both see the same machine.
@@ -75,16 +87,19 @@ func TestLoad(t *testing.T) {
 				age = append(age, a.age)
 			}
 		}
+		cpu[i] = used
 		slices.Sort(age)
 		if len(age) == 0 {
 			t.Fatalf("%s: nothing arrives", r.name)
 		}
 		at := func(p float64) float64 { return 1000 * age[int(p*float64(len(age)-1))].Seconds() }
 		want := float64(*loadStreams) * clip.FrameRate * span.Seconds()
-		rss, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", r.pid))
-		pages, _ := strconv.ParseFloat(strings.Fields(string(rss))[1], 64)
-		t.Logf("%-10s %d streams %s: latency ms p50 %.1f p95 %.1f p99 %.1f; %.3f CPU-s a stream-minute; %.1f MB; %.2f %% of the pictures", r.name, *loadStreams, *loadIn,
-			at(.5), at(.95), at(.99), used/float64(*loadStreams)/span.Minutes(), pages*float64(os.Getpagesize())/1e6, 100*float64(len(age))/want)
+		mb := residentMB(t, r.pid)
+		t.Logf("%-10s %d streams %s: latency ms p50 %.1f p95 %.1f p99 %.1f; %.3f CPU-s a stream-minute; %.1f MB, %.2f a stream; %.2f %% of the pictures", r.name, *loadStreams, *loadIn,
+			at(.5), at(.95), at(.99), used/float64(*loadStreams)/span.Minutes(), mb, (mb-r.idle)/float64(*loadStreams), 100*float64(len(age))/want)
+	}
+	for i, r := range relays[1:] {
+		t.Logf("CPU time of fairlead / %s: %.2f", r.name, cpu[0]/cpu[i+1])
 	}
 }
 
@@ -123,6 +138,7 @@ func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
 		b, _ := os.ReadFile(log.Name())
 		t.Fatalf("%s does not listen: %s", p.Name, b)
 	}
+	idle := residentMB(t, cmd.Process.Pid)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	for i := range *loadStreams {
@@ -144,7 +160,7 @@ func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
 			s.kill()
 		})
 	}
-	return loaded{p.Name, cmd.Process.Pid, tier, func() {
+	return loaded{p.Name, cmd.Process.Pid, tier, idle, func() {
 		cancel()
 		wg.Wait()
 		_ = cmd.Process.Kill()

@@ -10,8 +10,8 @@ const (
 	BlockSize = 128 << 10
 	// BlockClasses is how many there are: the largest holds 8 MiB, the longest message a publisher may send.
 	BlockClasses = 7
-	// blockFrames is how many frames share a block: more than a second of a picture and its sound.
-	blockFrames = 128
+	// blockFrames is how many frames share a block: two thirds of a second of pictures and their sound.
+	blockFrames = 48
 )
 
 // Block is memory that consecutive frames of one publisher share, and that is used again when nobody holds one of them. Who forgets to let go
