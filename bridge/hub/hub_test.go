@@ -190,7 +190,7 @@ func TestJumpsOfTheSourceDoNotReachTheEgress(t *testing.T) {
 		var last [2]time.Duration
 		put := func(track uint8, dts time.Duration) {
 			f := &media.Frame{Track: track, DTS: dts, PTS: dts, Arrival: now}
-			tl.stamp(f)
+			tl.stamp(f, now.Sub(time.Unix(0, 0)))
 			if d := f.DTS - last[track]; last[track] != 0 && (d < 0 || d > 200*time.Millisecond) {
 				t.Errorf("jump %v: track %d went from %v to %v", jump, track, last[track], f.DTS)
 			}
@@ -220,9 +220,9 @@ func TestGapOfTheSourceStaysAGap(t *testing.T) {
 	var tl timeline
 	now := time.Unix(0, 0)
 	a := &media.Frame{Arrival: now}
-	tl.stamp(a)
+	tl.stamp(a, 0)
 	b := &media.Frame{DTS: 30 * time.Second, Arrival: now.Add(30 * time.Second)}
-	tl.stamp(b)
+	tl.stamp(b, 30*time.Second)
 	if b.DTS-a.DTS != 30*time.Second {
 		t.Errorf("got %v", b.DTS-a.DTS)
 	}

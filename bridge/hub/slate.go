@@ -83,20 +83,35 @@ type showing struct {
 	track uint8 // of the stream's pictures
 }
 
-// until hands out the frames due up to a time of the stream.
-func (s *showing) until(at time.Duration, audioTrack uint8, emit func(*media.Frame)) {
+// until hands out the frames due up to a time of the stream. Its sound goes where the stream's next unit is due: where rounds meet a unit
+// may be left out or silence put in.
+func (s *showing) until(at time.Duration, m *seam, emit func(*media.Frame)) {
 	for {
 		f := s.slate.frames[s.next]
 		if s.round+f.DTS > at {
+			if !s.sound {
+				m.until(at, emit)
+			}
 			return
 		}
-		if f.Codec.IsVideo() || s.sound {
-			g := *f
-			g.DTS, g.PTS = s.round+f.DTS, s.round+f.PTS
-			if g.Track = s.track; f.Codec.IsAudio() {
-				g.Track = audioTrack
+		switch {
+		case f.Codec.IsVideo():
+			if !s.sound {
+				m.until(s.round+f.DTS, emit)
 			}
+			g := *f
+			g.DTS, g.PTS, g.Track = s.round+f.DTS, s.round+f.PTS, s.track
 			emit(&g)
+		case s.sound:
+			slack := m.Length() * 3 / 4
+			m.until(s.round+f.DTS-slack, emit)
+			if m.Due() <= s.round+f.DTS+slack {
+				g := *f
+				g.DTS, g.Track = m.Due(), m.Track
+				g.PTS = g.DTS
+				m.Pass()
+				emit(&g)
+			}
 		}
 		if s.next++; s.next == len(s.slate.frames) {
 			s.next = 0

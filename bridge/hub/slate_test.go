@@ -9,6 +9,8 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
 
+const frameSamples = int(48000 * frameTime / time.Second)
+
 // clipOf makes a clip of 25 pictures a second with a key frame each second, and sound when audio is not nil.
 func clipOf(codec media.Codec, video, audio *media.Config, pictures int) (out []*media.Frame) {
 	for n := range pictures {
@@ -18,9 +20,10 @@ func clipOf(codec media.Codec, video, audio *media.Config, pictures int) (out []
 			f.Flags = media.Key
 		}
 		out = append(out, f)
-		if audio != nil {
-			out = append(out, &media.Frame{Track: 1, Codec: audio.Codec, Flags: media.Key, DTS: dts, PTS: dts, Config: audio, Payload: []byte{0xee}})
-		}
+	}
+	for n := 0; audio != nil && n*1024 < pictures*frameSamples; n++ {
+		dts := time.Hour + time.Duration(n)*1024*time.Second/48000
+		out = append(out, &media.Frame{Track: 1, Codec: audio.Codec, Flags: media.Key, DTS: dts, PTS: dts, Config: audio, Payload: []byte{0xee}})
 	}
 	return out
 }
@@ -88,6 +91,11 @@ func TestSlateIsShownWhereItFits(t *testing.T) {
 				if i > 0 && last[f.Track] > 0 && (f.DTS < last[f.Track] || f.DTS-last[f.Track] > fillAfter+300*time.Millisecond) {
 					t.Errorf("%s: frame %d: track %d went from %v to %v", c.why, i, f.Track, last[f.Track], f.DTS)
 				}
+				if f.Codec.IsAudio() && f.Flags.Has(media.Held) && got[i-1].Flags.Has(media.Held) && i > before+1 { // unit after unit, also where rounds meet
+					if d := f.DTS - last[1] - 1024*time.Second/48000; d.Abs() > 2 {
+						t.Errorf("%s: frame %d: sound goes from %v to %v", c.why, i, last[1], f.DTS)
+					}
+				}
 				last[f.Track] = f.DTS
 				if i < before || !f.Flags.Has(media.Held) {
 					continue
@@ -108,11 +116,11 @@ func TestSlateIsShownWhereItFits(t *testing.T) {
 				}
 				count[what]++
 			}
-			// 8 s of holding: 200 pictures, 375 frames of silence.
+			// 2 s of silence and 8 s of holding: 200 pictures, 375 units of sound.
 			if n := count["slate picture"]; c.pictures && (n < 190 || n > 205 || count["made picture"] != 0) || !c.pictures && (n != 0 || count["made picture"] < 7) {
 				t.Errorf("%s: %v", c.why, count)
 			}
-			if n := count["slate sound"]; c.sound && (n < 185 || n > 205 || count["made sound"] > 10) || !c.sound && (n != 0 || count["made sound"] < 350) {
+			if n := count["slate sound"]; c.sound && (n < 360 || n > 385 || count["made sound"] > 110) || !c.sound && (n != 0 || count["made sound"] < 350) {
 				t.Errorf("%s: %v", c.why, count)
 			}
 			if d := last[0] - last[1]; d != 0 {

@@ -16,7 +16,7 @@ type StreamCounts struct {
 	Frames    uint64 // written
 	Bytes     uint64 // payload bytes written
 	Dropped   uint64 // frames refused: no configuration, empty, or of a track beyond the eighth
-	Skipped   uint64 // frames before the first key frame of a publisher that came back
+	Skipped   uint64 // frames of a publisher that came back: before its first key frame, and sound in whose place silence was sent
 	Held      uint64 // frames made here while there was no publisher
 }
 

@@ -44,9 +44,11 @@ type stream struct {
 	holdTimer *time.Timer
 	fillTimer *time.Timer
 	filler    *filler      // while held frames are being made
+	seam      *seam        // from the end of a publisher's sound to the next one's
 	heard     time.Time    // when the newest frame of a publisher was shared
 	lastKey   *media.Frame // newest key frame, what a held stream shows
 	needKey   bool         // a publisher is back and its first key frame is not here yet
+	needSince time.Time
 	counts    StreamCounts
 
 	live       *stutter.Live // what a viewer gets who reads at once
@@ -83,12 +85,13 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 		s.holdTimer = nil
 	}
 	s.startFill()
-	s.needKey = s.lastKey != nil
+	s.needKey, s.needSince = s.lastKey != nil, now
 	p := &Publisher{stream: s, info: info, before: before, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
 	s.counts.Publishes++
 	s.shape = advice.Meter{}
 	s.time.begin()
+	s.sew()
 	s.tell(Change{Kind: Published, Publisher: info})
 	if resumed {
 		s.tell(Change{Kind: Resumed, Publisher: info})
@@ -195,7 +198,7 @@ func (s *stream) take(p *Publisher, f *media.Frame) error {
 		s.forgetKey()
 		s.lastKey, s.needKey = f, false
 	}
-	if s.needKey && now.Sub(p.since) > needKeyFor { // it has no pictures any more
+	if s.needKey && now.Sub(s.needSince) > needKeyFor { // it has no pictures any more
 		s.needKey = false
 		s.forgetKey()
 	}
@@ -204,9 +207,16 @@ func (s *stream) take(p *Publisher, f *media.Frame) error {
 		return nil
 	}
 	s.heard = now
-	s.resume()
+	s.resume(f)
 	s.shape.Observe(f, f.DTS, f.PTS)
-	s.time.stamp(f)
+	at := s.hub.sinceZero(now)
+	offset := s.time.place(f, at)
+	if !s.join(f, &offset, now) {
+		s.time.broken = s.time.broken || f.Flags.Has(media.Discontinuity)
+		s.counts.Skipped++
+		return nil
+	}
+	s.time.apply(f, offset, at)
 	s.tracks[f.Track] = f.Config
 	s.remember(f)
 	if !s.settle(f) {

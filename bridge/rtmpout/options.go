@@ -179,12 +179,7 @@ func (o *Options) list() string {
 const silentTrack = 0xff
 
 // silence fills in for the sound that a stream does not have.
-type silence struct {
-	config *media.Config
-	unit   []byte
-	from   time.Duration
-	n      int64 // units so far
-}
+type silence struct{ media.Quiet }
 
 // newSilence begins at a time of the stream. AAC LC, 48 kHz, mono: what every tier takes.
 func newSilence(at time.Duration) *silence {
@@ -192,18 +187,15 @@ func newSilence(at time.Duration) *silence {
 	if err != nil {
 		panic(err) // a constant
 	}
-	s := &silence{config: c, from: at}
-	s.unit, _ = media.Silence(c)
+	s := &silence{}
+	s.Quiet, _ = media.NewQuiet(c, silentTrack, at)
 	return s
 }
 
 // next returns the next unit up to a time of the stream, nil when there is none. Times are counted in samples: they do not drift.
 func (s *silence) next(until time.Duration) *media.Frame {
-	samples, rate := s.n*1024, int64(s.config.SampleRate)
-	at := s.from + time.Duration(samples/rate)*time.Second + time.Duration(samples%rate*int64(time.Second)/rate)
-	if at > until {
+	if s.Due() > until {
 		return nil
 	}
-	s.n++
-	return &media.Frame{Track: silentTrack, Codec: media.AAC, Flags: media.Key, DTS: at, PTS: at, Config: s.config, Payload: s.unit}
+	return s.Next()
 }

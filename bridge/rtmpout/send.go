@@ -231,7 +231,7 @@ func (s *session) append(f *media.Frame) error {
 		t.w.SetForm(flv.Form{HEVC12: s.opts.HEVC12})
 		if s.opts.Silence && !slices.ContainsFunc(t.tracks, func(c *media.Config) bool { return c.Codec.IsAudio() }) {
 			t.quiet = newSilence(t.first)
-			t.tracks = append(t.tracks, t.quiet.config)
+			t.tracks = append(t.tracks, t.quiet.Config)
 		}
 	}
 	if !s.opts.takes(f.Codec) {
