@@ -25,7 +25,7 @@ type show struct {
 	frame, unit   time.Duration // durations
 	gop           int           // pictures; 0: 960 ms of them
 	size, keySize int
-	cts           []time.Duration // PTS - DTS of the pictures of a mini-GOP, in decoding order
+	cts           []time.Duration // PTS - DTS of a key frame, and of the pictures of a mini-GOP, in decoding order
 	from          time.Duration   // DTS of the source's first frame
 	lag           time.Duration   // of the sound behind the picture; negative: ahead
 	lateVideo     time.Duration   // it begins later than the sound
@@ -99,6 +99,10 @@ func (s *show) picture(dts time.Duration) {
 	if s.video.Codec == media.AV1 { // one OBU_FRAME with its size in two bytes
 		data := append(binary.BigEndian.AppendUint32(nil, 0x80000000|uint32(s.n)), bytes.Repeat([]byte{0x5a}, size)...)
 		payload = append([]byte{0x32, 0x80 | byte(len(data)&0x7f), byte(len(data) >> 7)}, data...)
+		if key { // as encoders do, the sequence header first
+			seq := s.video.SequenceHeader
+			payload = append(append([]byte{seq[0] | 2, byte(len(seq) - 1)}, seq[1:]...), payload...)
+		}
 		s.add(&media.Frame{Codec: media.AV1, Flags: flags, DTS: dts, PTS: dts, Config: s.video, Payload: payload})
 		s.n++
 		return
@@ -107,16 +111,18 @@ func (s *show) picture(dts time.Duration) {
 		payload = media.AppendNAL(payload, []byte{6, 5, 4, 1, 2, 3, 4, 0x80})
 	}
 	for i := range s.slices {
-		b := make([]byte, max(size/s.slices, 14))
-		b[0], b[1] = nal, 0x88
-		binary.BigEndian.PutUint32(b[2:], 0x80000000|uint32(s.n)) // no start code in it
-		b[6], b[7] = 0x55, byte(i+1)
-		for j := 8; j < len(b); j++ {
-			b[j] = byte(0x11 + (s.n+j)%100)
+		b := append([]byte{nal}, s.sliceHeader(i, key)...)
+		if s.video.Codec == media.H265 {
+			b = append([]byte{nal, 1}, s.sliceHeader(i, key)...)
+		}
+		b = binary.BigEndian.AppendUint32(b, 0x80000000|uint32(s.n)) // no start code in it
+		b = append(b, 0x55, byte(i+1))
+		for len(b) < size/s.slices {
+			b = append(b, byte(0x11+(s.n+len(b))%100))
 		}
 		payload = media.AppendNAL(payload, b)
 	}
-	s.add(&media.Frame{Codec: s.video.Codec, Flags: flags, DTS: dts, PTS: dts + s.cts[s.n%len(s.cts)], Config: s.video, Payload: payload})
+	s.add(&media.Frame{Codec: s.video.Codec, Flags: flags, DTS: dts, PTS: dts + s.delay(), Config: s.video, Payload: payload})
 	s.n++
 }
 
@@ -161,15 +167,27 @@ var (
 		[][]byte{{0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x3c, 0x95, 0x94, 0x09}},
 		[][]byte{{0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x3c, 0xa0, 0x0a, 0x08, 0x0c, 0x1f, 0x3e, 0x59, 0x59, 0x52, 0x93, 0x0b, 0xc0, 0x5a, 0x02, 0x00, 0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x03, 0x00, 0x3c, 0x10}},
 		[][]byte{{0x44, 0x01, 0xc0, 0x73, 0xc1, 0x89}})
+	// with pictures in another order than they are decoded
+	bVideo, _     = media.NewH264Config([][]byte{{0x67, 0x4d, 0x40, 0x0c, 0xec, 0x80, 0xa0, 0xcf, 0xcf, 0x80, 0x88, 0x00, 0x00, 0x03, 0x00, 0x08, 0x00, 0x00, 0x03, 0x01, 0x90, 0x78, 0xa1, 0x4c, 0xb0}}, [][]byte{{0x68, 0xee, 0x0f, 0xc8}})
 	av1Config, _  = media.NewAV1Config([]byte{8, 0, 0, 0, 66, 167, 191, 228, 96, 13, 0, 64})
 	opusConfig, _ = media.NewOpusConfig(2)
 	mp3Config, _  = media.NewMP3Config(44100, 2)
 )
 
+// A closed group's order: I P B B, and I P B b b. Pictures are shown one or two frames after they are decoded at the earliest.
+var (
+	bFrames  = []time.Duration{ms(40), ms(120), 0, 0}
+	bPyramid = []time.Duration{ms(80), ms(200), ms(80), 0, ms(40)}
+)
+
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // enhanced peers know Enhanced RTMP; Debian's ffmpeg 5.1 and nginx-rtmp do not.
-const enhanced = "gortmplib fairlead"
+const (
+	enhanced       = "gortmplib fairlead mediamtx"
+	allButMediaMTX = "nginx ffmpeg gortmplib fairlead srs"
+	enhancedH265   = enhanced + " srs"
+)
 
 var conformances = []conformance{
 	{name: "25 frames/s, AAC 44.1 kHz", make: func(s *show) { s.run(time.Second) }},
@@ -180,9 +198,9 @@ var conformances = []conformance{
 	{name: "destination over 0xffffff ms", lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) { s.run(time.Second) }},
 	{name: "destination beyond 0xffffff ms", lead: 0x1000000 * time.Millisecond, make: func(s *show) { s.run(time.Second) }},
 	{name: "large key frames over 0xffffff ms", lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) { s.keySize = 150_000; s.run(time.Second) }},
-	{name: "destination over 2^31 ms", lead: (1<<31)*time.Millisecond - 500*time.Millisecond, only: "nginx gortmplib fairlead", make: func(s *show) { s.run(3 * time.Second) }},
-	{name: "B-frames, 2", make: func(s *show) { s.cts = []time.Duration{ms(80), ms(160), ms(40)}; s.run(time.Second) }},
-	{name: "B-frames, pyramid", make: func(s *show) { s.cts = []time.Duration{ms(80), ms(200), ms(80), ms(0), ms(40)}; s.run(time.Second) }},
+	{name: "destination over 2^31 ms", lead: (1<<31)*time.Millisecond - 500*time.Millisecond, only: "nginx gortmplib fairlead mediamtx", make: func(s *show) { s.run(3 * time.Second) }},
+	{name: "B-frames, 2", make: func(s *show) { s.video, s.gop, s.cts = bVideo, 25, bFrames; s.run(time.Second) }},
+	{name: "B-frames, pyramid", make: func(s *show) { s.video, s.gop, s.cts = bVideo, 25, bPyramid; s.run(time.Second) }},
 	{name: "15 frames/s", make: func(s *show) { s.frame = time.Second / 15; s.run(time.Second) }},
 	{name: "24000/1001 frames/s", make: func(s *show) { s.frame = 1001 * time.Second / 24000; s.run(time.Second) }},
 	{name: "30000/1001 frames/s", make: func(s *show) { s.frame = 1001 * time.Second / 30000; s.run(time.Second) }},
@@ -193,7 +211,7 @@ var conformances = []conformance{
 	{name: "one key frame only", make: func(s *show) { s.gop = 1000; s.run(time.Second) }},
 	{name: "tiny pictures", make: func(s *show) { s.size, s.keySize = 16, 20; s.run(time.Second) }},
 	{name: "key frames of 300 kB", make: func(s *show) { s.keySize = 300_000; s.run(time.Second) }},
-	{name: "a picture in 8 slices", make: func(s *show) { s.slices = 8; s.run(time.Second) }},
+	{name: "a picture in 8 slices", make: func(s *show) { s.slices, s.size, s.keySize = 8, 4800, 16_000; s.run(time.Second) }},
 	{name: "SEI before each picture", make: func(s *show) { s.sei = true; s.run(time.Second) }},
 	{name: "no sound", make: func(s *show) { s.audio = nil; s.run(3 * time.Second) }},
 	{name: "AAC 48 kHz mono", make: func(s *show) { s.audio, s.unit = aac(0x11, 0x88), 1024*time.Second/48000; s.run(time.Second) }},
@@ -202,9 +220,9 @@ var conformances = []conformance{
 		s.audio, s.unit, s.quiet = aac(0x2b, 0x11, 0x88, 0x00), 2048*time.Second/48000, true
 		s.run(time.Second)
 	}},
-	{name: "MP3", make: func(s *show) { s.audio, s.unit = mp3Config, 1152*time.Second/44100; s.run(time.Second) }},
+	{name: "MP3", only: allButMediaMTX, make: func(s *show) { s.audio, s.unit = mp3Config, 1152*time.Second/44100; s.run(time.Second) }},
 	{name: "no picture", late: 40, make: func(s *show) { s.video, s.quiet = nil, true; s.run(3 * time.Second) }},
-	{name: "no picture, MP3", late: 40, make: func(s *show) {
+	{name: "no picture, MP3", only: allButMediaMTX, late: 40, make: func(s *show) {
 		s.video, s.audio, s.unit = nil, mp3Config, 1152*time.Second/44100
 		s.run(3 * time.Second)
 	}},
@@ -238,12 +256,12 @@ var conformances = []conformance{
 	{name: "publisher back, same settings", make: func(s *show) { s.run(960 * time.Millisecond); s.again(); s.from = time.Hour; s.run(time.Second) }},
 	{name: "publisher back, another resolution", make: func(s *show) { s.run(960 * time.Millisecond); s.again(); s.video = otherVideo; s.run(time.Second) }},
 	{name: "publisher back over 0xffffff ms", lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) { s.run(960 * time.Millisecond); s.again(); s.run(time.Second) }},
-	{name: "H.265, AAC", only: enhanced, make: func(s *show) { s.video = hevc; s.run(time.Second) }},
-	{name: "H.265 with B-frames over 0xffffff ms", only: enhanced, lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) {
-		s.video, s.cts = hevc, []time.Duration{ms(80), ms(160), ms(40)}
+	{name: "H.265, AAC", only: enhancedH265, make: func(s *show) { s.video = hevc; s.run(time.Second) }},
+	{name: "H.265 with B-frames over 0xffffff ms", only: enhancedH265, lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) {
+		s.video, s.gop, s.cts = hevc, 25, bFrames
 		s.run(time.Second)
 	}},
-	{name: "H.265 as codec 12, AAC", only: "nginx fairlead", options: "#hevc=12", make: func(s *show) { s.video = hevc; s.run(time.Second) }},
+	{name: "H.265 as codec 12, AAC", only: "nginx fairlead mediamtx srs", options: "#hevc=12", make: func(s *show) { s.video = hevc; s.run(time.Second) }},
 	{name: "AV1, AAC", only: enhanced, make: func(s *show) { s.video = av1Config; s.run(time.Second) }},
 	{name: "AV1, Opus, over 0xffffff ms", only: enhanced, lead: 0xffffff*time.Millisecond - 500*time.Millisecond, make: func(s *show) {
 		s.video, s.audio, s.unit = av1Config, opusConfig, ms(20)
