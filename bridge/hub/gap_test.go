@@ -82,7 +82,7 @@ func TestTimelineOfAGap(t *testing.T) {
 				for _, lag := range []time.Duration{0, 120 * time.Millisecond, -60 * time.Millisecond} {
 					for _, uplink := range []time.Duration{0, 600 * time.Millisecond} {
 						c := gapCase{gap: gap * time.Millisecond, audio: audio, lag: lag, uplink: uplink, rounded: i%2 == 1, how: how}
-						if n++; n%5 != 0 || testing.Short() && n%25 != 0 { // 6 combinations a codec: each has its turn
+						if n++; n%5 != 0 || testing.Short() && n%75 != 0 { // 6 combinations a codec: each has its turn
 							continue
 						}
 						synctest.Test(t, func(t *testing.T) { checkGap(t, c) })
