@@ -267,6 +267,9 @@ func TestNginxIsRestarted(t *testing.T) {
 	slices.Sort(took)
 	rank := func(p int) time.Duration { return took[(len(took)*p+99)/100-1].Round(time.Millisecond) }
 	t.Logf("%d restarts: publishing after p50 %v, p95 %v, longest %v", len(took), rank(50), rank(95), rank(100))
+	if *restarts >= 20 && rank(95) > 250*time.Millisecond { // asked for the figures: the promise
+		t.Errorf("publishing after %v (p95), want 250 ms at most", rank(95))
+	}
 	if st := o.Stats(); st.EndedBy(CauseRefused) == 0 || st.Publishes < uint64(*restarts)+1 {
 		t.Errorf("stats = %+v", st)
 	}
