@@ -84,3 +84,21 @@ func TestRecipesFollowAFeed(t *testing.T) {
 		})
 	}
 }
+
+// The recipes are programs: what reads them finds no fault.
+func TestRecipesParse(t *testing.T) {
+	for script, by := range map[string][]string{
+		"adapt.sh": {"bash", "-n"}, "gst-rtmp.py": {"python3", "-c", parsePython}, "gst-x264.py": {"python3", "-c", parsePython},
+	} {
+		path, err := exec.LookPath(by[0])
+		if err != nil {
+			t.Logf("no %s here: %s is not tried", by[0], script)
+			continue
+		}
+		if out, err := exec.CommandContext(t.Context(), path, append(by[1:], "../../docs/recipes/"+script)...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", script, err, out)
+		}
+	}
+}
+
+const parsePython = "import ast, sys; ast.parse(open(sys.argv[1]).read())"
