@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/fairlead-live/fairlead/congestion"
+)
 
 // A latency that may grow. Repair is planned for Config.Latency, as if it could not; what is not there by then is not given up but late, and what
 // is behind it with it, up to Config.MaxLatency. So a path that carries what is sent in time looks as it does without, and one that does not
@@ -31,4 +35,26 @@ func (s *Sender) stretch(now time.Duration, b *block) {
 	}
 	b.slides = false // whether the window made up for it nobody knows here
 	b.deadline = max(b.deadline, b.capture+s.most()-s.late())
+}
+
+// behindStands is the queue that may stand on the path while pictures wait that are late already: ours. What is seconds late here does not mind it, and
+// a path that is kept short of a queue is idle now and then.
+const behindStands = 200 * time.Millisecond
+
+// behind is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry.
+// 0: nothing is late, or the path is not ours alone or says nothing.
+func (s *Sender) behind(now time.Duration) congestion.Bitrate {
+	if !s.stretches() || s.view == nil || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
+		return 0
+	}
+	switch s.view.Reason() {
+	case congestion.Track, congestion.Limited:
+	default:
+		return 0
+	}
+	first, end := s.waiting()
+	if first == end || now-s.picture(first).capture < 2*s.cfg.Latency {
+		return 0
+	}
+	return s.view.Capacity()
 }
