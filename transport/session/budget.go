@@ -46,14 +46,14 @@ type view interface {
 
 // granted is the rate of the budget now.
 func (s *Sender) granted(now time.Duration) congestion.Bitrate {
-	return max(s.cfg.Controller.Budget(), s.doubt(now), s.behind(now))
+	return max(s.cfg.Controller.Budget(), s.doubt(now), s.catchUp(now))
 }
 
 // window is how many bytes may be in flight.
 func (s *Sender) window(now time.Duration) int {
 	w := s.cfg.Controller.Window()
-	if c := s.behind(now); c > 0 && s.tracker.RTT().Known() {
-		w = max(w, c.Bytes(s.tracker.RTT().Min()+behindStands))
+	if c := s.catchUp(now); c > 0 && s.tracker.RTT().Known() {
+		w = max(w, c.Bytes(s.tracker.RTT().Min()+catchUpStands))
 	}
 	if d := s.doubt(now); d > 0 && s.tracker.RTT().Known() {
 		w = max(w, d.Bytes(s.tracker.RTT().Min()+doubtStands))

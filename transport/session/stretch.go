@@ -37,13 +37,13 @@ func (s *Sender) stretch(now time.Duration, b *block) {
 	b.deadline = max(b.deadline, b.capture+s.most()-s.late())
 }
 
-// behindStands is the queue that may stand on the path while pictures wait that are late already: ours. What is seconds late here does not mind it, and
+// catchUpStands is the queue that may stand on the path while pictures wait that are late already: ours. What is seconds late here does not mind it, and
 // a path that is kept short of a queue is idle now and then.
-const behindStands = 200 * time.Millisecond
+const catchUpStands = 200 * time.Millisecond
 
-// behind is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry.
+// catchUp is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry.
 // 0: nothing is late, or the path is not ours alone or says nothing.
-func (s *Sender) behind(now time.Duration) congestion.Bitrate {
+func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
 	if !s.stretches() || s.view == nil || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
 		return 0
 	}
