@@ -195,6 +195,9 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			s.gaveUp()
 		}
 		s.plan(wg)
+		if at := s.now.Add(grace); s.finishAt.After(at) && s.tx.Settled() {
+			s.finishAt = at
+		}
 		if !s.finishAt.IsZero() && !s.now.Before(s.finishAt) {
 			return errFinished
 		}

@@ -127,6 +127,21 @@ func (s *Sender) PlanWanted() (fec.Setting, bool) {
 // AddPlan takes a plan that was wanted.
 func (s *Sender) AddPlan(p *fec.Plan) { s.policy.planner.Add(p) }
 
+// Settled reports whether all that was written has arrived or was given up: nothing waits to be sent, and nothing that was is in flight.
+func (s *Sender) Settled() bool {
+	for i := range s.queues {
+		if s.queues[i].len() > 0 {
+			return false
+		}
+	}
+	for _, it := range s.later.items {
+		if it.kind != lookAgain { // which asks for the fate of what is in flight
+			return false
+		}
+	}
+	return s.tracker.PacketsInFlight() == 0
+}
+
 // Close ends the session: nothing more is sent.
 func (s *Sender) Close() { s.closed = true }
 
