@@ -16,7 +16,8 @@ const (
 	Source  Kind = iota // a media packet, first sending
 	Resend              // a media packet again
 	Repair              // a repair symbol
-	Control             // a probe or a notice; its loss needs no answer
+	Control             // a probe; its loss needs no answer
+	Notice              // that packets were given up: ref is the sender's
 )
 
 // Outcome is what became of a packet.

@@ -235,7 +235,7 @@ func (s *Sender) roundTime() time.Duration {
 }
 
 // note brings the state of a media packet and of its block up to date.
-func (s *Sender) note(e *arq.Event) {
+func (s *Sender) note(now time.Duration, e *arq.Event) {
 	var b *block
 	switch e.Kind {
 	case arq.Source, arq.Resend:
@@ -268,6 +268,15 @@ func (s *Sender) note(e *arq.Event) {
 		if e.Outcome != arq.Lost && s.decodable(b) {
 			b.repairs++
 		}
+	case arq.Notice: // without it the receiver waits for what will not come
+		base, count := unpackNotice(e.Ref)
+		if !s.valid(base) || e.Outcome != arq.Lost {
+			return
+		}
+		if b = s.block(s.packet(base).block); b != nil && now < b.capture+s.most() {
+			s.queues[queueControl].push(item{kind: sendNotice, ref: notice(base, count), deadline: b.deadline + s.most()})
+		}
+		return
 	default:
 		return
 	}
@@ -448,7 +457,7 @@ func (s *Sender) giveUp(now time.Duration, b *block) {
 		s.wantKey = true
 	}
 	if b.foreign == 0 { // a notice would speak of them, too
-		s.queues[queueControl].push(item{kind: sendAbandon, ref: b.id, deadline: b.deadline + s.most()})
+		s.queues[queueControl].push(item{kind: sendNotice, ref: notice(b.base, b.count), deadline: b.deadline + s.most()})
 	}
 	s.lost(now, b)
 }

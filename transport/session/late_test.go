@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport"
+	"github.com/fairlead-live/fairlead/transport/arq"
 )
 
 // A process that gets the processor every 20 ms only sends what its rate allows all the same: a packet or two for each turn
@@ -45,5 +46,33 @@ func TestWokenLate(t *testing.T) {
 	}
 	if n := turn(epoch.Add(time.Second)); n > 5000 {
 		t.Errorf("%d bytes at once after a rest", n)
+	}
+}
+
+// A notice that packets were given up is said again when it was lost, while the receiver would wait for them; and no longer.
+func TestNoticeIsSaidAgain(t *testing.T) {
+	s, err := NewSender(epoch, Config{Latency: 200 * time.Millisecond, MaxLatency: time.Second, Controller: &congestion.Fixed{Rate: 8 * congestion.Mbps}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteFrame(epoch, &transport.Frame{Codec: transport.H264, Data: make([]byte, 5000)}); err != nil {
+		t.Fatal(err)
+	}
+	s.drop(0)
+	it, ok := s.queues[queueControl].peek()
+	if base, count := unpackNotice(it.ref); !ok || it.kind != sendNotice || base != 0 || count != s.picture(0).count {
+		t.Fatalf("a drop queued %+v, %v", it, ok)
+	}
+	s.queues[queueControl].pop()
+	for _, c := range []struct {
+		at      time.Duration
+		outcome arq.Outcome
+		want    int
+	}{{100 * time.Millisecond, arq.Acked, 0}, {200 * time.Millisecond, arq.Lost, 1}, {2 * time.Second, arq.Lost, 0}} {
+		s.note(c.at, &arq.Event{Kind: arq.Notice, Ref: it.ref, Outcome: c.outcome})
+		if got := s.queues[queueControl].len(); got != c.want {
+			t.Errorf("%v at %v: %d notices wait, want %d", c.outcome, c.at, got, c.want)
+		}
+		s.queues[queueControl].head = s.queues[queueControl].tail
 	}
 }

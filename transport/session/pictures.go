@@ -211,7 +211,7 @@ func (s *Sender) drop(n int64) {
 			b.got(m)
 		}
 	}
-	s.queues[queueControl].push(item{kind: sendDropped, ref: n, deadline: p.capture + 2*s.most()})
+	s.queues[queueControl].push(item{kind: sendNotice, ref: notice(p.base, p.count), deadline: p.capture + 2*s.most()})
 }
 
 // lost acts on a block that was given up: what is left of its pictures is of no use, and, where the path is full, what refers to them

@@ -18,13 +18,12 @@ const (
 	sendResend
 	sendRepair
 	sendWindow // a repair over the packets before ref that may still be in time
-	sendAbandon
-	sendDropped // the same for a picture, ref
-	lookAgain   // no datagram: see whether the answers to the losses of block ref are overdue
-	shutGroup   // no datagram: no more frames came for block ref
+	sendNotice // that packets were given up; ref: notice
+	lookAgain  // no datagram: see whether the answers to the losses of block ref are overdue
+	shutGroup  // no datagram: no more frames came for block ref
 )
 
-// item is one datagram to be. ref is a media sequence number (source, resend) or a block (repair, abandon).
+// item is one datagram to be. ref is a media sequence number (source, resend) or a block (repair).
 type item struct {
 	ref      int64
 	frame    int64 // of the media queue: its picture
@@ -33,6 +32,11 @@ type item struct {
 	kind     itemKind
 	round    uint8
 }
+
+// notice packs the packets base..base+count-1 that were given up into an item's ref.
+func notice(base int64, count int) int64 { return base<<16 | int64(count) }
+
+func unpackNotice(ref int64) (base int64, count int) { return ref >> 16, int(ref & 0xffff) }
 
 // queue is a ring. When it is full the newest entry is refused: the caller counts it.
 type queue struct {

@@ -54,7 +54,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 			if q == queueMedia && s.skipped(at, it) {
 				continue
 			}
-			if it.kind != sendAbandon && it.kind != sendDropped && q != queueAudio && s.blocked(at, it) {
+			if it.kind != sendNotice && q != queueAudio && s.blocked(at, it) {
 				s.held = true
 				break
 			}
@@ -154,17 +154,9 @@ func (s *Sender) build(dst []byte, now time.Duration, it item) ([]byte, bool) {
 	case sendWindow:
 		return s.buildWindow(dst, now, it)
 	}
-	if it.kind == sendDropped {
-		p := s.picture(it.ref)
-		body := wire.AppendAbandon(s.header(dst, now), wire.Abandon{Base: uint32(p.base), Count: uint16(p.count)})
-		return s.finish(dst, body, now, arq.Control, 0), true
-	}
-	b := s.block(it.ref)
-	if b == nil {
-		return dst, false
-	}
-	body := wire.AppendAbandon(s.header(dst, now), wire.Abandon{Base: uint32(b.base), Count: uint16(b.count)})
-	return s.finish(dst, body, now, arq.Control, 0), true
+	base, count := unpackNotice(it.ref)
+	body := wire.AppendAbandon(s.header(dst, now), wire.Abandon{Base: uint32(base), Count: uint16(count)})
+	return s.finish(dst, body, now, arq.Notice, it.ref), true
 }
 
 func (s *Sender) buildSource(dst []byte, now time.Duration, it item) ([]byte, bool) {

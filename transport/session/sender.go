@@ -305,7 +305,7 @@ func (s *Sender) settle(now, came time.Duration) {
 		}
 		s.hole.note(e)
 		s.policy.fate(e.Sequence, e.Sent, e.Outcome == arq.Lost)
-		s.note(e)
+		s.note(now, e)
 	}
 	silent := now-s.heard > outageAfter
 	for _, lost := range s.tracker.Fates() {
