@@ -211,6 +211,8 @@ type watch struct {
 	report stutter.Report
 	output stutter.Report
 	read   []readFrame
+	begun  bool
+	origin time.Duration // of the hub's timeline, as the source counts
 }
 
 type readFrame struct {
@@ -218,7 +220,16 @@ type readFrame struct {
 	at  time.Duration
 }
 
-var config = &media.Config{Codec: media.H264, Width: 1280, Height: 720}
+var (
+	config = &media.Config{Codec: media.H264, Width: 1280, Height: 720}
+	sound  = func() *media.Config {
+		c, err := media.NewAACConfig([]byte{0x11, 0x90}) // low complexity, 48 kHz, two channels
+		if err != nil {
+			panic(err)
+		}
+		return c
+	}()
+)
 
 var payload = make([]byte, 16)
 
@@ -229,6 +240,14 @@ func (w *watch) clock() time.Time { return sim.Epoch.Add(time.Duration(w.at.Load
 // Delivered implements show.Watch.
 func (w *watch) Delivered(f show.Frame, now time.Time, broken bool) {
 	w.set(now)
+	if !w.begun {
+		w.begun, w.origin = true, f.Capture-time.Second // the hub's timeline begins at 1 s
+	}
+	if f.Audio {
+		_ = w.pub.WriteFrame(&media.Frame{Track: 1, Codec: media.AAC, Flags: media.Key, DTS: f.Capture, PTS: f.Capture, Config: sound, Payload: payload})
+		w.drain()
+		return
+	}
 	m := &media.Frame{Codec: media.H264, DTS: f.Capture, PTS: f.Capture, Config: config, Payload: payload}
 	if f.Key {
 		m.Flags |= media.Key
@@ -254,7 +273,9 @@ func (w *watch) drain() {
 		if err != nil {
 			return
 		}
-		w.read = append(w.read, readFrame{f.DTS - time.Second, t}) // the hub's timeline begins at 1 s
+		if f.Codec.IsVideo() {
+			w.read = append(w.read, readFrame{f.DTS + w.origin, t})
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ type Scenario struct {
 	For     time.Duration // 60 s
 	Skip    time.Duration // not scored, at the beginning; negative: nothing; 5 s
 	Buffers []time.Duration
-	// Pause says when the encoder hands nothing on, pictures nor sound: they are missing for good. nil: never.
+	// Pause says when the encoder makes nothing, pictures nor sound: what it makes next refers to what it made last. nil: never.
 	Pause func(at time.Duration) bool
 	// Freeze says until when the receiver's process stands still; what comes meanwhile waits in the kernel. nil: never.
 	Freeze func(at time.Duration) (until time.Duration)
@@ -155,8 +155,12 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	var picture, sound func()
 	picture = func() {
 		f := enc.picture(st.Elapsed())
+		paused := sc.Pause != nil && sc.Pause(st.Elapsed())
+		if paused { // the viewer waits for it, and nothing refers to it
+			f.Key, f.Droppable = false, true
+		}
 		st.source = append(st.source, f)
-		if sc.Pause == nil || !sc.Pause(st.Elapsed()) {
+		if !paused {
 			tx.Write(f)
 		}
 		if st.Elapsed()+pictureEvery < sc.For {
@@ -210,6 +214,9 @@ func (st *Stage) carry(l *netem.Link, size int, arrived func()) {
 func (st *Stage) Deliver(f Frame) {
 	if f.Audio {
 		st.heard++
+		if f.Capture = time.Duration(f.Seq) * soundEvery; st.Watch != nil {
+			st.Watch.Delivered(f, st.Now(), false)
+		}
 		return
 	}
 	st.arrivals = append(st.arrivals, arrival{f.Seq, st.Elapsed()})

@@ -9,7 +9,7 @@ import (
 
 // Watch sees a run as the relay does.
 type Watch interface {
-	// Delivered is told of each picture the receiver releases. broken: one before it was lost on the way.
+	// Delivered is told of each picture and sound the receiver releases. broken: a picture before it was lost on the way.
 	Delivered(f Frame, now time.Time, broken bool)
 	// Look is told ten times a second what the relay knows of the way; not while it stands still.
 	Look(f stutter.Facts, now time.Time)
