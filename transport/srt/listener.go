@@ -104,6 +104,21 @@ func (l *Listener) drop(r DropReason) { l.drops[r]++ }
 // Conns is how many connections there are.
 func (l *Listener) Conns() int { return len(l.conns) }
 
+// Idle reports whether no connection has a payload that waits for its time.
+func (l *Listener) Idle() bool {
+	for _, c := range l.conns {
+		if c.buffered > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// IsKeepalive reports whether a datagram only says that its sender is there.
+func IsKeepalive(b []byte) bool {
+	return len(b) >= 2 && b[0] == 0x80 && ControlType(b[1]) == Keepalive
+}
+
 // HandleDatagram takes a datagram, borrows it, and decrypts it in a copy.
 func (l *Listener) HandleDatagram(now time.Time, from netip.AddrPort, b []byte) {
 	h, body, ok := ParseHeader(b)

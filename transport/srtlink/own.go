@@ -26,6 +26,11 @@ const (
 	// yieldWithin is how long a newer caller is kept waiting for the function of a connection that yields, before Admit decides.
 	yieldWithin = 700 * time.Millisecond
 	statsEvery  = 100 * time.Millisecond
+	// restTick is how long the loop sleeps while restCrowd connections and more have said for restAfter only that they are there. What comes then waits
+	// for it once: a first packet, whose time is not measured yet.
+	restTick  = 20 * time.Millisecond
+	restCrowd = 100
+	restAfter = time.Second
 	// maxBatches are read before the connections are driven again.
 	maxBatches = 16
 )
@@ -44,6 +49,7 @@ type ownListener struct {
 	links map[*srt.Conn]*ownLink
 	left  map[*srt.Conn]*ownLink // have ended, and their functions may not have returned
 	quiet quiet
+	rest  rest
 	out   []byte
 	to    []netip.AddrPort
 	from  sources
@@ -115,6 +121,9 @@ func (l *ownListener) serve(ctx context.Context) error {
 		var err error
 		nap := flow.nap(now)
 		l.core.Early(nap / 2)
+		if nap == 0 && l.rest.may(now, l.core.Conns(), l.core.Idle) {
+			nap = restTick
+		}
 		if nap > 0 {
 			n, err = l.port.ReadAfter(nap, &into)
 		} else if d, ok := l.sleep(time.Now()); ok {
@@ -176,6 +185,25 @@ func (f *flow) nap(now time.Time) time.Duration {
 	return f.was
 }
 
+// rest tells whether nothing comes but keep-alives. Each alone wakes a loop, and one in 20 ms takes several.
+type rest struct {
+	stirred time.Time // the last datagram of another kind
+	looked  time.Time // at the connections
+	idle    bool
+}
+
+func (r *rest) stir(now time.Time) { r.stirred, r.idle = now, false }
+
+func (r *rest) may(now time.Time, conns int, idle func() bool) bool {
+	if conns < restCrowd || now.Sub(r.stirred) < restAfter {
+		return false
+	}
+	if now.Sub(r.looked) >= restAfter || now.Before(r.looked) {
+		r.looked, r.idle = now, idle()
+	}
+	return r.idle
+}
+
 // take gives a batch to the core.
 func (l *ownListener) take(now time.Time, into *[udp.Batch][]byte, n int) {
 	for i := range n {
@@ -192,6 +220,9 @@ func (l *ownListener) take(now time.Time, into *[udp.Batch][]byte, n int) {
 
 // accept gives a datagram to SRTLA's front, and what that lets pass to the core.
 func (l *ownListener) accept(now time.Time, from netip.AddrPort, b, oob []byte) {
+	if !srt.IsKeepalive(b) {
+		l.rest.stir(now)
+	}
 	l.from.learn(from, b, oob)
 	source, ok := l.front.In(now, from, b)
 	if ok {

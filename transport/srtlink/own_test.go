@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/transport/srt"
 )
 
 // streams runs a listener of ours that lets everybody in who does not hold the stream already, and says who came and went.
@@ -242,5 +243,32 @@ func TestDeliver(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A loop rests while many connections say for a second only that they are there, and hold nothing that is to be delivered.
+func TestRest(t *testing.T) {
+	var r rest
+	idle := true
+	at := func(d time.Duration, conns int) bool {
+		return r.may(time.Unix(100, 0).Add(d), conns, func() bool { return idle })
+	}
+	r.stir(time.Unix(100, 0))
+	if at(900*time.Millisecond, 200) || at(2*time.Second, restCrowd-1) {
+		t.Error("it rests too soon, or for too few")
+	}
+	if !at(2*time.Second, 200) {
+		t.Error("it does not rest")
+	}
+	r.stir(time.Unix(102, 0))
+	if at(2500*time.Millisecond, 200) {
+		t.Error("it rests though a packet came")
+	}
+	idle = false
+	if at(4*time.Second, 200) {
+		t.Error("it rests though something waits to be delivered")
+	}
+	if !srt.IsKeepalive([]byte{0x80, 1, 0, 0}) || srt.IsKeepalive([]byte{0x80, 0, 0, 0}) || srt.IsKeepalive([]byte{0, 1}) || srt.IsKeepalive([]byte{0x80}) {
+		t.Error("what a keep-alive is")
 	}
 }
