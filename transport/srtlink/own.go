@@ -28,7 +28,7 @@ const (
 	statsEvery  = 100 * time.Millisecond
 	// restTick is how long the loop sleeps while restCrowd connections and more have said for restAfter only that they are there. What comes then waits
 	// for it once: a first packet, whose time is not measured yet.
-	restTick  = 20 * time.Millisecond
+	restTick  = 40 * time.Millisecond
 	restCrowd = 100
 	restAfter = time.Second
 	// maxBatches are read before the connections are driven again.
@@ -185,7 +185,7 @@ func (f *flow) nap(now time.Time) time.Duration {
 	return f.was
 }
 
-// rest tells whether nothing comes but keep-alives. Each alone wakes a loop, and one in 20 ms takes several.
+// rest tells whether nothing comes but keep-alives. Each alone wakes a loop, and one in 40 ms takes several.
 type rest struct {
 	stirred time.Time // the last datagram of another kind
 	looked  time.Time // at the connections
