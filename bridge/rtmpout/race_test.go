@@ -1,5 +1,0 @@
-//go:build race
-
-package rtmpout
-
-const raceEnabled = true
