@@ -216,7 +216,7 @@ func (s *Sender) buildResend(dst []byte, now time.Duration, it item) ([]byte, bo
 		return dst, false
 	}
 	s.stretch(now, b)
-	if b.over || now > b.deadline+time.Duration(p.extra)*time.Millisecond || payload == nil || s.swallowed(len(payload)) {
+	if b.over || now > s.useful(b, p) || payload == nil || s.swallowed(len(payload)) {
 		p.flying--
 		s.withdraw(now, b)
 		return dst, false

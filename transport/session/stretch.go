@@ -28,13 +28,23 @@ func (s *Sender) pressed() bool {
 	return s.view != nil && s.view.Queue() > max(doubtQueue, s.cfg.Latency/4) || s.backlog() > s.budget.rate.Bytes(s.cfg.Latency/2)
 }
 
-// stretch moves the deadline of a block that is late, or is about to be, as far as the latency may grow.
+// stretch moves the deadline of a block that is late as far as the latency may grow. Until then it is answered as if the latency could not: the
+// last round in time is worth what it is worth to a latency that is kept.
 func (s *Sender) stretch(now time.Duration, b *block) {
-	if !s.stretches() || now+s.roundTime() <= b.deadline {
+	if !s.stretches() || now <= b.last() {
 		return
 	}
 	b.slides = false // whether the window made up for it nobody knows here
 	b.deadline = max(b.deadline, b.capture+s.most()-s.late())
+}
+
+// useful is until when a packet of b is worth sending again.
+func (s *Sender) useful(b *block, p *mediaPacket) time.Duration {
+	deadline := b.deadline
+	if s.stretches() { // b waits for its last frame's deadline, while its first frames are late and not lost
+		deadline = max(deadline, b.capture+s.most()-s.late())
+	}
+	return deadline + time.Duration(p.extra)*time.Millisecond
 }
 
 // catchUpStands is the queue that may stand on the path while pictures wait that are late already: ours. What is seconds late here does not mind it, and

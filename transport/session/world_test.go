@@ -41,6 +41,7 @@ type world struct {
 
 type gotFrame struct {
 	capture, at time.Duration
+	arrival     time.Duration // of its last packet
 	key         bool
 }
 
@@ -363,7 +364,7 @@ func (w *world) check(p *transport.Payload) {
 	if n := len(w.got); n > 0 && w.got[n-1].capture >= at {
 		w.t.Fatalf("seed %d: frame of %v after that of %v", w.seed, at, w.got[n-1].capture)
 	}
-	w.got = append(w.got, gotFrame{capture: at, at: w.now, key: p.Flags.Has(transport.Key)})
+	w.got = append(w.got, gotFrame{capture: at, at: w.now, arrival: p.Arrival.Sub(epoch), key: p.Flags.Has(transport.Key)})
 	n := int64((at*time.Duration(w.source.fps) + time.Second/2) / time.Second)
 	if p.Data[0] != byte(n) {
 		w.t.Fatalf("seed %d: frame %d has the data of another", w.seed, n)
