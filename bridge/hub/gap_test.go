@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
 
 // gapCase is a publisher with sound in real units that goes and comes back.
@@ -18,6 +19,14 @@ type gapCase struct {
 	uplink  time.Duration // from a frame's arrival to its being shared
 	rounded bool          // times in milliseconds, as RTMP has them
 	how     string
+}
+
+// shown is how long nothing comes before the last key frame is shown again.
+func (c gapCase) shown() time.Duration {
+	if c.how == "killed" || c.how == "cut" {
+		return fillAfter
+	}
+	return fillShown
 }
 
 func (c gapCase) String() string {
@@ -113,7 +122,9 @@ func checkGap(t *testing.T, c gapCase) {
 			got = append(got, f)
 		}
 	}
+	var cut time.Time
 	run := func(length time.Duration, write bool) {
+		judged := time.Time{}
 		for end := time.Now().Add(length); time.Now().Before(end); {
 			if write {
 				for _, f := range e.until(time.Since(began)) {
@@ -124,6 +135,14 @@ func checkGap(t *testing.T, c gapCase) {
 					read()
 				}
 			}
+			if c.how == "cut" && !cut.IsZero() && time.Since(judged) >= 500*time.Millisecond { // its connection says how long the link has been silent
+				judged = time.Now()
+				silent := time.Duration(0)
+				if !write {
+					silent = c.uplink + time.Since(cut)
+				}
+				h.Judge(func(string) stutter.Facts { return stutter.Facts{Numbered: true, Silent: silent} })
+			}
 			synctest.Wait()
 			read()
 			time.Sleep(min(round, time.Until(end)))
@@ -133,6 +152,7 @@ func checkGap(t *testing.T, c gapCase) {
 	if c.how == "killed" {
 		p.Close(nil)
 	}
+	cut = time.Now()
 	run(c.gap, false)
 	switch c.how {
 	case "killed": // back with another clock
@@ -167,7 +187,9 @@ func checkGap(t *testing.T, c gapCase) {
 			if f.Track == 1 && (step-unit).Abs() > slack && (c.how == "killed" || step > holeFrom+unit) {
 				t.Errorf("%v: frame %d: sound goes from %v to %v, %v instead of %v", c, i, l.DTS, f.DTS, step, unit)
 			}
-			if most := max(fillAfter+heldBehind, fillPicture) + 3*round; step < 0 || step > most && (c.how == "killed" || step > c.gap+most) {
+			most := max(fillAfter+heldBehind, fillPicture) + 3*round
+			most = max(most, c.shown()+heldBehind+3*round)
+			if step < 0 || step > most {
 				t.Fatalf("%v: frame %d: picture goes from %v to %v", c, i, l.DTS, f.DTS)
 			}
 			if f.Track == 0 && f.PTS < f.DTS {
@@ -179,7 +201,7 @@ func checkGap(t *testing.T, c gapCase) {
 	if first[0] == nil || first[1] == nil {
 		t.Fatalf("%v: it is not back: %d frames", c, len(got))
 	}
-	if c.how == "killed" && !first[0].IsKeyVideo() {
+	if (c.how == "killed" || c.gap > c.shown()+5*round) && !first[0].IsKeyVideo() {
 		t.Errorf("%v: comes back with %+v", c, first[0])
 	}
 	// The encoder's clock against the stream's, for either track, by the last frame of it.
@@ -199,10 +221,11 @@ func checkGap(t *testing.T, c gapCase) {
 	if c.gap > fillAfter && held == 0 {
 		t.Errorf("%v: nothing is held", c)
 	}
-	if (c.gap - fillAfter).Abs() < 5*round { // either
+	shown := c.shown()
+	if (c.gap - shown).Abs() < 5*round { // either
 		return
 	}
-	if slices.ContainsFunc(got, func(f *media.Frame) bool { return f.Flags.Has(media.Held) && f.Codec.IsVideo() }) != (c.how == "killed" && c.gap > fillAfter) {
+	if slices.ContainsFunc(got, func(f *media.Frame) bool { return f.Flags.Has(media.Held) && f.Codec.IsVideo() }) != (c.gap > shown) {
 		t.Errorf("%v: held pictures", c)
 	}
 }

@@ -10,15 +10,17 @@ const (
 	// fillAfter is how long a stream stays silent before the hub speaks for the publisher that is gone. A reconnect takes less; the
 	// strictest CDN tiers close a session after 5 s without media.
 	fillAfter = 2 * time.Second
-	// fillAlone is the same where there is no sound to make: then the picture has to do, though a publisher that was only late must begin at
-	// a key frame again.
+	// fillShown is how long a publisher whose connection lives may be silent before its last key frame is shown again: it must begin at a key
+	// frame then, though an encoder that only paused would go on with what decodes. Ours: below RTMP's 10 s to the end of a silent connection.
+	fillShown = 6 * time.Second
+	// fillAlone is the same where there is no sound to make: then the picture has to do.
 	fillAlone = 4 * time.Second
 	// fillStep is how often held frames are made; fillPicture how often the last key frame is shown again.
 	fillStep    = 100 * time.Millisecond
 	fillPicture = time.Second
 )
 
-// filler makes what is sent while a publisher says nothing: silence on the clock, and once it is gone for good, or there is no silence, its last
+// filler makes what is sent while a publisher says nothing: silence on the clock, and once it is gone, or may as well be, its last
 // key frame over and over, or Config.Slate, so that a session downstream stays alive and its timeline goes on. A publisher that is only late
 // needs no new key frame: what it sends next still decodes. Every frame carries media.Held: a held second is a stalled second.
 type filler struct {
@@ -87,10 +89,9 @@ func (s *stream) fill(now time.Time) {
 	if s.filler == nil {
 		s.filler = &filler{}
 	}
-	alone := s.publisher != nil && s.seam == nil && now.Sub(s.heard) >= fillAlone
-	if (s.publisher == nil || alone) && s.filler.key == nil && s.lastKey != nil {
-		if alone && !s.needKey {
-			s.needKey, s.needSince = true, now
+	if s.filler.key == nil && s.lastKey != nil && s.away(now.Sub(s.heard)) {
+		if s.publisher != nil && !s.needKey {
+			s.needKey, s.needSince = true, time.Time{}
 		}
 		s.filler.key, s.filler.next = s.lastKey.Clone(), at
 		var audio *media.Config
@@ -103,6 +104,13 @@ func (s *stream) fill(now time.Time) {
 		}
 	}
 	s.filler.until(at, s.seam, s.held(now))
+}
+
+// away reports whether a publisher that has not been heard of for so long, at least fillAfter, is as good as gone. It is at once where its link is cut: a
+// connection's own patience is 5 s (SRT) to 13 s (QUIC), and what is sent meanwhile is late and lost, since quiet begins a latency after the
+// link's last packet. mu is held.
+func (s *stream) away(quiet time.Duration) bool {
+	return s.publisher == nil || s.silent >= fillAfter || quiet >= fillShown || s.seam == nil && quiet >= fillAlone
 }
 
 // held returns what shares a held frame; mu is held.

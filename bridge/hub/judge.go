@@ -22,6 +22,7 @@ func (s *stream) look(f stutter.Facts) {
 	defer s.mu.Unlock()
 	at := s.hub.now()
 	f.Publishing = s.publisher != nil
+	s.silent = f.Silent
 	if !f.Numbered {
 		f.Received = s.counts.Bytes
 	}

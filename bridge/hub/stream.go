@@ -43,12 +43,13 @@ type stream struct {
 	gopBroken bool // the GOP outgrew its bound: joiners wait for the next key frame
 	holdTimer *time.Timer
 	fillTimer *time.Timer
-	filler    *filler      // while held frames are being made
-	seam      *seam        // from the end of a publisher's sound to the next one's
-	heard     time.Time    // when the newest frame of a publisher was shared
-	lastKey   *media.Frame // newest key frame, what a held stream shows
-	needKey   bool         // a publisher is back and its first key frame is not here yet
-	needSince time.Time
+	filler    *filler       // while held frames are being made
+	seam      *seam         // from the end of a publisher's sound to the next one's
+	heard     time.Time     // when the newest frame of a publisher was shared
+	silent    time.Duration // since anything came of the publisher's link, as last judged; 0: not known
+	lastKey   *media.Frame  // newest key frame, what a held stream shows
+	needKey   bool          // a publisher is back, or may come back, and its first key frame is not here yet
+	needSince time.Time     // when its first frame came; zero: not yet
 	counts    StreamCounts
 
 	live       *stutter.Live // what a viewer gets who reads at once
@@ -85,7 +86,7 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 		s.holdTimer = nil
 	}
 	s.startFill()
-	s.needKey, s.needSince = s.lastKey != nil, now
+	s.needKey, s.needSince, s.silent = s.lastKey != nil, time.Time{}, 0
 	p := &Publisher{stream: s, info: info, before: before, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
 	s.counts.Publishes++
@@ -197,6 +198,9 @@ func (s *stream) take(p *Publisher, f *media.Frame) error {
 		f.Hold()
 		s.forgetKey()
 		s.lastKey, s.needKey = f, false
+	}
+	if s.needKey && s.needSince.IsZero() {
+		s.needSince = now
 	}
 	if s.needKey && now.Sub(s.needSince) > needKeyFor { // it has no pictures any more
 		s.needKey = false

@@ -52,11 +52,14 @@ func lossy(t testing.TB, r *Relay, words string) (*emu.UDPProxy, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
-	latency := "latency=3s" // a loaded machine stands still for less
+	return p, strings.NewReplacer(addr.String(), p.Addr().String(), "latency=300ms", quicLatency()).Replace(r.QUICURL("live/cam"))
+}
+
+func quicLatency() string {
 	if gapGiven() {
-		latency = "latency=600ms"
+		return "latency=600ms"
 	}
-	return p, strings.NewReplacer(addr.String(), p.Addr().String(), "latency=300ms", latency).Replace(r.QUICURL("live/cam"))
+	return "latency=3s" // a loaded machine stands still for less
 }
 
 // pushClip pushes a file and follows what a player gets.
