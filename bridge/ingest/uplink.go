@@ -2,7 +2,7 @@ package ingest
 
 import (
 	"bytes"
-	"iter"
+	"slices"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/mpegts"
@@ -32,8 +32,12 @@ func (r UplinkDrop) String() string {
 	return "unknown"
 }
 
-// maxUplinkTracks is how many tracks the hub takes.
-const maxUplinkTracks = 8
+const (
+	// maxUplinkTracks is how many tracks the hub takes.
+	maxUplinkTracks = 8
+	// maxRaw bounds the configurations that are compared byte by byte; larger ones are read each time. Ours: records have less than 1 kB.
+	maxRaw = 4 << 10
+)
 
 // Uplink makes frames of what a session of transport/session delivers. It is owned by one goroutine; its memory is the
 // configurations of eight tracks, the frames not yet taken, and that of an mpegts.Demuxer once MPEG-TS comes.
@@ -41,11 +45,19 @@ const maxUplinkTracks = 8
 // Pictures may come as NAL units with 4-byte lengths or with start codes (ISO 14496-10 Annex B), with or without their
 // parameter sets; a configuration as a record (avcC, hvcC) or as parameter sets with start codes.
 type Uplink struct {
+	// Memory is what frames lie in; it is the Uplink's until its owner closes it. nil: the garbage collector's.
+	Memory *media.Arena
+
 	configs [maxUplinkTracks]*media.Config
 	inBand  [maxUplinkTracks]bool
+	raw     [maxUplinkTracks][]byte // what configs was made from in band, when it was one payload
 	tracks  [maxUplinkTracks]wire.Track
 	ts      *TS
-	queue   []*media.Frame
+	queue   []*media.Frame // from head on
+	head    int
+	nals    [][]byte // scratch: of a picture
+	keep    [][]byte // scratch: those of them that the frame has
+	au      media.AccessUnit
 	stats   UplinkStats
 }
 
@@ -91,7 +103,7 @@ func (u *Uplink) Payload(p *transport.Payload) {
 	case p.Track >= maxUplinkTracks:
 		u.stats.Drops[UplinkBadTrack]++
 	case p.Flags.Has(transport.Config):
-		u.inBand[p.Track] = u.configure(p.Track, p.Codec, p.Data) || u.inBand[p.Track]
+		u.config(p)
 	case p.Codec == transport.Passthrough:
 		u.passthrough(p)
 	case p.Codec == transport.CodecNone || p.Codec > transport.MP3:
@@ -103,12 +115,14 @@ func (u *Uplink) Payload(p *transport.Payload) {
 
 // Next hands over the next frame; false: there is none until the next Payload.
 func (u *Uplink) Next() (*media.Frame, bool) {
-	if len(u.queue) == 0 {
+	if u.head == len(u.queue) {
 		return nil, false
 	}
-	f := u.queue[0]
-	u.queue[0] = nil
-	u.queue = u.queue[1:]
+	f := u.queue[u.head]
+	u.queue[u.head] = nil
+	if u.head++; u.head == len(u.queue) {
+		u.queue, u.head = u.queue[:0], 0
+	}
 	if f.Codec.IsVideo() {
 		u.stats.VideoFrames++
 	} else {
@@ -128,7 +142,7 @@ func (u *Uplink) Flush() {
 
 func (u *Uplink) passthrough(p *transport.Payload) {
 	if u.ts == nil {
-		u.ts = NewTS(mpegts.Config{})
+		u.ts = NewTS(mpegts.Config{Memory: u.Memory})
 	}
 	u.ts.Write(p.Arrival, p.Data)
 	u.drainTS()
@@ -141,38 +155,81 @@ func (u *Uplink) drainTS() {
 }
 
 func (u *Uplink) frame(p *transport.Payload) {
-	f := &media.Frame{Track: p.Track, Codec: media.Codec(p.Codec), DTS: p.DTS, PTS: max(p.PTS, p.DTS), Arrival: p.Arrival}
-	if p.Flags.Has(transport.Discontinuity) {
-		f.Flags |= media.Discontinuity
-	}
-	switch f.Codec {
-	case media.H264, media.H265:
-		au := media.SplitAccessUnit(make([]byte, 0, len(p.Data)+16), f.Codec, nalUnits(p.Data))
-		if len(au.SPS) > 0 {
-			u.inBand[p.Track] = u.parameterSets(p.Track, f.Codec, &au) || u.inBand[p.Track]
+	codec := media.Codec(p.Codec)
+	var flags media.Flags
+	var empty bool
+	if codec == media.H264 || codec == media.H265 {
+		u.picture(codec, p.Data)
+		if len(u.au.SPS) > 0 {
+			u.inBand[p.Track] = u.parameterSets(p.Track, codec) || u.inBand[p.Track]
 		}
-		f.Payload = au.Payload
-		f.Flags |= au.Flags
-		if !au.VCL {
-			f.Payload = nil
-		}
-	default:
-		f.Payload = bytes.Clone(p.Data)
-		if f.Codec.IsAudio() || p.Flags.Has(transport.Key) {
-			f.Flags |= media.Key
+		flags, empty = u.au.Flags, !u.au.VCL
+	} else {
+		u.keep = u.keep[:0]
+		empty = len(p.Data) == 0
+		if codec.IsAudio() || p.Flags.Has(transport.Key) {
+			flags |= media.Key
 		}
 		if p.Flags.Has(transport.Droppable) {
-			f.Flags |= media.Droppable
+			flags |= media.Droppable
 		}
 	}
-	f.Config = u.configs[p.Track]
+	if p.Flags.Has(transport.Discontinuity) {
+		flags |= media.Discontinuity
+	}
+	config := u.configs[p.Track]
 	switch {
-	case len(f.Payload) == 0:
+	case empty:
 		u.stats.Drops[UplinkEmpty]++
-	case f.Config == nil || f.Config.Codec != f.Codec:
+		return
+	case config == nil || config.Codec != codec:
 		u.stats.Drops[UplinkNoConfig]++
-	default:
-		u.queue = append(u.queue, f)
+		return
+	}
+	f := u.Memory.Frame(u.payload(p.Data))
+	f.Track, f.Codec, f.Flags, f.Config = p.Track, codec, flags, config
+	f.DTS, f.PTS, f.Arrival = p.DTS, max(p.PTS, p.DTS), p.Arrival
+	u.queue = append(u.queue, f)
+}
+
+// picture takes a picture apart into au, and the NAL units that its frame has into keep.
+func (u *Uplink) picture(codec media.Codec, b []byte) {
+	u.nals, u.keep = appendNALUnits(u.nals[:0], b), u.keep[:0]
+	u.au.Reset()
+	for _, n := range u.nals {
+		if u.au.Add(codec, n) {
+			u.keep = append(u.keep, n)
+		}
+	}
+	u.au.End()
+}
+
+// payload makes a frame's of what is kept, or of b as it is when that is no picture of NAL units.
+func (u *Uplink) payload(b []byte) []byte {
+	if len(u.keep) == 0 {
+		return append(u.Memory.Buffer(len(b)), b...)
+	}
+	size := 0
+	for _, n := range u.keep {
+		size += 4 + len(n)
+	}
+	out := u.Memory.Buffer(size)
+	for _, n := range u.keep {
+		out = media.AppendNAL(out, n)
+	}
+	return out
+}
+
+// config takes a configuration that travels in band. It is repeated with every key frame.
+func (u *Uplink) config(p *transport.Payload) {
+	c := u.configs[p.Track]
+	if c != nil && c.Codec == media.Codec(p.Codec) && len(p.Data) > 0 && bytes.Equal(p.Data, u.raw[p.Track]) {
+		return
+	}
+	if u.configure(p.Track, p.Codec, p.Data) {
+		if u.inBand[p.Track] = true; len(p.Data) <= maxRaw {
+			u.raw[p.Track] = bytes.Clone(p.Data)
+		}
 	}
 }
 
@@ -187,14 +244,19 @@ func (u *Uplink) configure(track uint8, codec transport.Codec, b []byte) bool {
 }
 
 func (u *Uplink) set(track uint8, c *media.Config) bool {
+	u.raw[track] = nil
 	if c != nil && !c.Equal(u.configs[track]) {
 		u.configs[track] = c
 	}
 	return c != nil
 }
 
-func (u *Uplink) parameterSets(track uint8, codec media.Codec, au *media.AccessUnit) bool {
-	c, err := newConfig(codec, clones(au.VPS), clones(au.SPS), clones(au.PPS))
+// parameterSets takes those of the picture in au.
+func (u *Uplink) parameterSets(track uint8, codec media.Codec) bool {
+	if c := u.configs[track]; c != nil && c.Codec == codec && sameSets(c.VPS, u.au.VPS) && sameSets(c.SPS, u.au.SPS) && sameSets(c.PPS, u.au.PPS) {
+		return true
+	}
+	c, err := newConfig(codec, clones(u.au.VPS), clones(u.au.SPS), clones(u.au.PPS))
 	if err != nil {
 		u.stats.Drops[UplinkBadConfig]++
 		return false
@@ -210,7 +272,7 @@ func parseConfig(codec transport.Codec, b []byte, t *wire.Track) (c *media.Confi
 			return nil, nil
 		}
 		if b[0] != 1 { // not a record (configurationVersion 1), so parameter sets
-			au := media.SplitAccessUnit(nil, media.Codec(codec), nalUnits(bytes.Clone(b)))
+			au := media.SplitAccessUnit(nil, media.Codec(codec), slices.Values(appendNALUnits(nil, bytes.Clone(b))))
 			return newConfig(media.Codec(codec), au.VPS, au.SPS, au.PPS)
 		}
 		if codec == transport.H264 {
@@ -256,26 +318,26 @@ func clones(in [][]byte) [][]byte {
 	return out
 }
 
-// nalUnits yields the NAL units of an access unit with lengths or with start codes, as views.
-func nalUnits(b []byte) iter.Seq[[]byte] {
+func sameSets(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
+
+var startCode = []byte{0, 0, 1}
+
+// appendNALUnits appends the NAL units of an access unit with lengths or with start codes, as views.
+func appendNALUnits(dst [][]byte, b []byte) [][]byte {
 	if media.ValidNALs(b) {
-		return media.NALs(b)
-	}
-	return func(yield func([]byte) bool) {
-		start := -1
-		for i := 0; i+2 < len(b); {
-			if b[i] != 0 || b[i+1] != 0 || b[i+2] != 1 {
-				i++
-				continue
-			}
-			if start >= 0 && !yield(bytes.TrimRight(b[start:i], "\x00")) {
-				return
-			}
-			i += 3
-			start = i
+		for n := range media.NALs(b) {
+			dst = append(dst, n)
 		}
-		if start >= 0 {
-			yield(bytes.TrimRight(b[start:], "\x00"))
-		}
+		return dst
 	}
+	i := bytes.Index(b, startCode)
+	for i >= 0 {
+		b = b[i+3:]
+		n := b
+		if i = bytes.Index(b, startCode); i >= 0 {
+			n = b[:i]
+		}
+		dst = append(dst, bytes.TrimRight(n, "\x00"))
+	}
+	return dst
 }

@@ -86,6 +86,40 @@ func TestUplinkCountsWhatItCannotUse(t *testing.T) {
 	}
 }
 
+// TestUplinkAllocatesNothing: pictures in every form, with their configuration before each, and sound.
+func TestUplinkAllocatesNothing(t *testing.T) {
+	key, record, sets := clipKey(t)
+	var free [media.BlockClasses][]*media.Block
+	u := Uplink{Memory: media.NewArena(func(class int) *media.Block {
+		if n := len(free[class]); n > 0 {
+			b := free[class][n-1]
+			free[class] = free[class][:n-1]
+			return b
+		}
+		return media.NewBlock(class, func(b *media.Block) { free[class] = append(free[class], b) })
+	})}
+	payloads := []transport.Payload{
+		{Codec: transport.H264, Flags: transport.Config, Data: record},
+		{Codec: transport.H264, Data: key.Payload},
+		{Codec: transport.H264, Data: withStartCodes(bytes.Clone(sets), key.Payload)},
+		{Codec: transport.AAC, Track: 1, Flags: transport.Config, Data: []byte{0x11, 0x90}},
+		{Codec: transport.AAC, Track: 1, Data: key.Payload[:200]},
+	}
+	frames := 0
+	n := testing.AllocsPerRun(100, func() {
+		for i := range payloads {
+			u.Payload(&payloads[i])
+			for f, ok := u.Next(); ok; f, ok = u.Next() {
+				f.Release()
+				frames++
+			}
+		}
+	})
+	if frames != 3*101 || n != 0 && !raceEnabled {
+		t.Errorf("%v allocations, %d frames", n, frames)
+	}
+}
+
 func FuzzUplink(f *testing.F) {
 	key, record, sets := clipKey(f)
 	f.Add(uint8(1), uint8(0), record, key.Payload[:200])

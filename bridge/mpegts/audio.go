@@ -43,7 +43,7 @@ func (d *Demuxer) audio(s *stream, h pesHeader, whole bool) {
 		s.rest = s.rest[:0]
 	}
 	d.units = d.units[:0]
-	size, stamped, bad := 0, false, false
+	stamped, bad := false, false
 	for at := 0; at < len(b); {
 		f := d.find(s, b[at:])
 		if f.size == 0 {
@@ -69,19 +69,17 @@ func (d *Demuxer) audio(s *stream, h pesHeader, whole bool) {
 			s.base, s.samples, s.rate, s.timed = d.clock.unwrap(h.pts), 0, int64(f.rate), true
 		}
 		at += f.size
-		if d.unit(s, f) {
-			size += len(f.data)
-		}
+		d.unit(s, f)
 	}
 	if bad {
 		d.drop(DropBadAudio)
 		s.lost = true
 	}
-	d.emitUnits(s, size)
+	d.emitUnits(s)
 }
 
 // unit gives a frame its time and configuration, or counts why it gets none.
-func (d *Demuxer) unit(s *stream, f found) bool {
+func (d *Demuxer) unit(s *stream, f found) {
 	if int64(f.rate) != s.rate && s.timed {
 		s.base, s.samples = media.Ticks(s.time()), 0
 	}
@@ -91,16 +89,16 @@ func (d *Demuxer) unit(s *stream, f found) bool {
 	switch {
 	case f.drop != dropNone:
 		d.drop(f.drop)
-		return false
+		return
 	case !s.timed:
 		d.drop(DropNoTimestamp)
-		return false
+		return
 	}
 	if t := s.track; t.config == nil || t.key != f.key {
 		cfg := configOf(s, f)
 		if cfg == nil {
 			d.drop(DropUnsupported)
-			return false
+			return
 		}
 		t.key = f.key
 		if !cfg.Equal(t.config) {
@@ -108,7 +106,6 @@ func (d *Demuxer) unit(s *stream, f found) bool {
 		}
 	}
 	d.units = append(d.units, audioUnit{data: f.data, at: at, config: s.track.config})
-	return true
 }
 
 // time is that of the next frame, exact from the base.
@@ -120,25 +117,15 @@ func (s *stream) time() time.Duration {
 	return media.FromTicks(s.base) + time.Duration(sec)*time.Second + time.Duration(part*int64(time.Second)/s.rate)
 }
 
-// emitUnits makes the frames: two allocations for all of a PES packet.
-func (d *Demuxer) emitUnits(s *stream, size int) {
-	frames := make([]media.Frame, len(d.units))
-	payload := make([]byte, 0, size)
-	for i, u := range d.units {
-		from := len(payload)
-		payload = append(payload, u.data...)
-		frames[i] = media.Frame{
-			Track:   s.index,
-			Codec:   s.codec,
-			Flags:   media.Key | s.flags(d.place(s.track, media.Ticks(u.at))),
-			DTS:     u.at,
-			PTS:     u.at,
-			Arrival: d.now,
-			Config:  u.config,
-			Payload: payload[from:len(payload):len(payload)],
-		}
+// emitUnits makes the frames.
+func (d *Demuxer) emitUnits(s *stream) {
+	for _, u := range d.units {
+		f := d.cfg.Memory.Frame(append(d.cfg.Memory.Buffer(len(u.data)), u.data...))
+		f.Track, f.Codec, f.Config, f.Arrival = s.index, s.codec, u.config, d.now
+		f.Flags = media.Key | s.flags(d.place(s.track, media.Ticks(u.at)))
+		f.DTS, f.PTS = u.at, u.at
 		d.stats.Units++
-		d.emit(&frames[i])
+		d.emit(f)
 	}
 	clear(d.units)
 }

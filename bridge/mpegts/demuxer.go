@@ -21,6 +21,8 @@ type Config struct {
 	// begin to later, one picture is delivered twice, cut and then whole with the same times, it is
 	// counted in Stats.Glued, and the early end is off for that PID for good.
 	EarlyAfter int
+	// Memory is what frames lie in; the demuxer owns it until its end, and its owner closes it. nil: the garbage collector's.
+	Memory *media.Arena
 }
 
 // Demuxer takes a transport stream apart. It is owned by one goroutine; the package comment has its memory bound.
@@ -131,10 +133,11 @@ func (d *Demuxer) Stats() Stats {
 	return s
 }
 
-// emit queues a frame for Next and counts it.
+// emit queues a frame for Next and counts it; it takes f.
 func (d *Demuxer) emit(f *media.Frame) {
 	if len(d.ready)-d.head >= maxReady {
 		d.stats.Drops[DropBacklog]++
+		f.Release()
 		return
 	}
 	d.stats.Frames++

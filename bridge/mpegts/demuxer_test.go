@@ -1,6 +1,7 @@
 package mpegts
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -20,26 +21,70 @@ func TestSmallStream(t *testing.T) {
 	}
 }
 
-// TestAllocationsLeaveWithTheFrames: two a picture and two a PES packet of audio, the frame and its payload, and no other.
+// blocks keeps what nobody holds any more.
+type blocks struct {
+	free [media.BlockClasses][]*media.Block
+}
+
+func (b *blocks) get(class int) *media.Block {
+	free := b.free[class]
+	if n := len(free); n > 0 {
+		b.free[class] = free[:n-1]
+		return free[n-1]
+	}
+	return media.NewBlock(class, func(k *media.Block) { b.free[class] = append(b.free[class], k) })
+}
+
+// TestAllocationsLeaveWithTheFrames: the frame and its payload, and no other; with memory that is used again not even those.
 func TestAllocationsLeaveWithTheFrames(t *testing.T) {
 	if raceEnabled {
 		return
 	}
 	const frames = 40
-	d := NewDemuxer(Config{})
 	ts := small(frames)
 	now := time.Unix(1_700_000_000, 0)
-	n := testing.AllocsPerRun(20, func() {
-		for rest := ts; len(rest) > 0; {
-			k := min(len(rest), 1316)
-			d.Write(now, rest[:k])
-			rest = rest[k:]
-			for _, ok := d.Next(); ok; _, ok = d.Next() {
+	for _, c := range []struct {
+		memory *media.Arena
+		most   float64
+	}{{nil, 4 * frames}, {media.NewArena((&blocks{}).get), 0}} {
+		d := NewDemuxer(Config{Memory: c.memory})
+		n := testing.AllocsPerRun(20, func() {
+			for rest := ts; len(rest) > 0; {
+				k := min(len(rest), 1316)
+				d.Write(now, rest[:k])
+				rest = rest[k:]
+				for f, ok := d.Next(); ok; f, ok = d.Next() {
+					f.Release()
+				}
 			}
+		})
+		if n > c.most {
+			t.Errorf("%v allocations for %d frames, want %v", n, 2*frames, c.most)
 		}
-	})
-	if n > 4*frames {
-		t.Errorf("%v allocations for %d frames", n, 2*frames)
+	}
+}
+
+// TestMemoryChangesNoFrame: in memory that is used again are the same frames as without.
+func TestMemoryChangesNoFrame(t *testing.T) {
+	arena := media.NewArena((&blocks{}).get)
+	plain, used := NewDemuxer(Config{}), NewDemuxer(Config{Memory: arena})
+	n := 0
+	for rest := small(300); len(rest) > 0; {
+		k := min(len(rest), 1316)
+		plain.Write(time.Time{}, rest[:k])
+		used.Write(time.Time{}, rest[:k])
+		rest = rest[k:]
+		for f, ok := plain.Next(); ok; f, ok = plain.Next() {
+			g, ok := used.Next()
+			if !ok || !bytes.Equal(f.Payload, g.Payload) || f.DTS != g.DTS || f.PTS != g.PTS || f.Flags != g.Flags || f.Track != g.Track || !f.Config.Equal(g.Config) {
+				t.Fatalf("frame %d is %v, %v", n, ok, g)
+			}
+			g.Release()
+			n++
+		}
+	}
+	if n < 590 {
+		t.Errorf("%d frames", n)
 	}
 }
 

@@ -43,16 +43,11 @@ func (d *Demuxer) video(s *stream, h pesHeader) {
 		return
 	}
 	d.stats.Units++
-	d.emit(&media.Frame{
-		Track:   s.index,
-		Codec:   s.codec,
-		Flags:   d.au.Flags | s.flags(d.place(s.track, dts)),
-		DTS:     media.FromTicks(dts),
-		PTS:     media.FromTicks(pts),
-		Arrival: d.now,
-		Config:  s.track.config,
-		Payload: join(h.packet, nals),
-	})
+	f := d.cfg.Memory.Frame(d.join(h.packet, nals))
+	f.Track, f.Codec, f.Config, f.Arrival = s.index, s.codec, s.track.config, d.now
+	f.Flags = d.au.Flags | s.flags(d.place(s.track, dts))
+	f.DTS, f.PTS = media.FromTicks(dts), media.FromTicks(pts)
+	d.emit(f)
 }
 
 // times finds the times of a picture in ticks. DTS without PTS does not exist, PTS alone is both, and
@@ -80,8 +75,8 @@ type span struct{ from, to int }
 
 // join makes the payload, which leaves with the frame and so is made to measure, of NAL units of b; each has its
 // start code before it.
-func join(b []byte, nals []span) []byte {
-	if len(nals) == 1 {
+func (d *Demuxer) join(b []byte, nals []span) []byte {
+	if len(nals) == 1 && d.cfg.Memory == nil {
 		// The common case. Copying the start code and more with it, to be overwritten by the length, spares
 		// clearing the memory first. Before the start code there is at least the PES header.
 		n := nals[0]
@@ -93,7 +88,7 @@ func join(b []byte, nals []span) []byte {
 	for _, n := range nals {
 		size += 4 + n.to - n.from
 	}
-	out := make([]byte, 0, size)
+	out := d.cfg.Memory.Buffer(size)
 	for _, n := range nals {
 		out = media.AppendNAL(out, b[n.from:n.to])
 	}

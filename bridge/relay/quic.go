@@ -36,7 +36,7 @@ func (r *Relay) admitQUIC(req quiclink.Request) (quiclink.Sink, error) {
 	log := r.log.With("stream", req.Name, "peer", req.Peer, "protocol", "quic")
 	sayReplaced(log, pub)
 	log.Info("publisher opened", "latency_ms", req.Latency.Milliseconds(), "max_latency_ms", req.MaxLatency.Milliseconds(), "datagram", req.Datagram, "resumed", req.Resume, "agent", req.Agent)
-	sink := &quicSink{pub: pub, log: log, advice: r.board.Open(req.Name)}
+	sink := &quicSink{pub: pub, log: log, in: ingest.Uplink{Memory: hub.NewArena()}, advice: r.board.Open(req.Name)}
 	sink.seen.Store(&api.Link{Latency: req.Latency})
 	sink.unlink = r.links.add(req.Name, func() api.Link { return *sink.seen.Load() })
 	return sink, nil
@@ -96,6 +96,7 @@ func (s *quicSink) Close(end quiclink.End) {
 	s.advice.Close()
 	s.in.Flush()
 	_ = s.drain()
+	s.in.Memory.Close()
 	s.pub.Close(end.Err)
 	in, st := s.in.Stats(), &end.Stats
 	attrs := []any{"err", end.Err, "video_frames", in.VideoFrames, "audio_frames", in.AudioFrames, "frames_lost", st.FramesLost,

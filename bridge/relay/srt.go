@@ -74,7 +74,9 @@ func (r *Relay) publishSRT(_ context.Context, name string, conn *srtlink.Conn, p
 		case <-stop:
 		}
 	})
-	ts := ingest.NewTS(mpegts.Config{})
+	memory := hub.NewArena()
+	defer memory.Close()
+	ts := ingest.NewTS(mpegts.Config{Memory: memory})
 	err := conn.Deliver(func(now time.Time, payload []byte) error {
 		ts.Write(now, payload)
 		return drain(ts, pub)
