@@ -277,8 +277,8 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 }
 
 // tailSlack is how much later than the slowest recent packet one may be before its absence from a
-// report is a loss: ours, above the 1 ms grain of RFC 8888 offsets at both ends.
-const tailSlack = 2 * time.Millisecond
+// report is a loss: ours, the grain of RFC 8888 offsets, which the slowest one has above it already.
+const tailSlack = time.Millisecond
 
 // tailSilence is how long nothing may have arrived for that to hold: ours, three reports. After it the
 // path has stopped, and what is on it may still come.

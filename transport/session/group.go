@@ -43,7 +43,8 @@ func (g *group) saw(capture time.Duration) {
 }
 
 // groupFrames is how many frames of k packets make a block that begins now. With two further rounds only where much is
-// lost: 20 % at 60/200 costs 30.3 instead of 31.3 % then; less loss gains nothing.
+// lost, and not in long bursts: 20 % at 60/200 costs 30.3 instead of 31.3 % then; less loss gains nothing. In bursts of 8 the longer block leaves its last round
+// 10 to 25 ms, which is less than a burst at times: 1.6e-3 of the frames are lost instead of 1.2e-3, at the same cost.
 func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int {
 	if s.policy.off || s.policy.copies || c != fec.Reference || s.group.gap == 0 || s.group.gap > mostGap {
 		return 1
@@ -59,7 +60,7 @@ func (s *Sender) groupFrames(now, capture time.Duration, k int, c fec.Class) int
 		}
 		return s.further(now+more, capture, k)
 	}
-	if n := rounds(1); n > 2 || n == 2 && s.policy.loss.Estimate().Loss < dearLoss {
+	if n := rounds(1); n > 2 || n == 2 && (s.policy.plan.Setting().Burst >= longBurst || s.policy.loss.Estimate().Loss < dearLoss) {
 		return 1
 	}
 	return s.policy.plan.Blocks(k, c, rounds)

@@ -14,9 +14,11 @@ const (
 	reportAgain    = 5 * time.Millisecond // ours: repeats a report on a gap when no other followed,
 	reportRepeats  = 2                    // so often
 	reportHistory  = 100 * time.Millisecond
-	reportQuiet    = 3 * time.Millisecond  // ours: after a silence while something is awaited, and again and again,
-	quietMost      = 60 * time.Millisecond // until it has lasted so long: package arq believes no more
-	recorderSize   = 1024                  // transport sequence numbers remembered: 2 × MaxMetrics
+	reportQuiet    = time.Millisecond       // ours: after a silence while something is awaited or lost, and again and again,
+	quietMost      = 60 * time.Millisecond  // until it has lasted so long: package arq believes no more
+	quietHistory   = 50 * time.Millisecond  // ours: such reports follow one another, each need not tell all of reportHistory again
+	lossyFor       = 300 * time.Millisecond // ours: a path that lost something is watched so long
+	recorderSize   = 1024                   // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
 // recorder is the receiver's memory of arrivals, by transport sequence number.
@@ -28,6 +30,7 @@ type recorder struct {
 	urgent  bool          // something is missing, or was found
 	again   int           // repeats of the last report on a gap still to come, should it be lost
 	open    bool          // the newest frame heard of lacks its end
+	holeAt  time.Duration // when something was missed last; 0: never
 	gap     time.Duration // between packets of a frame, smoothed
 	awaits  bool          // media packets that were heard of are missing: resends or repairs should be on their way
 	sent    time.Duration
@@ -58,7 +61,7 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 	}
 	if seq > r.highest {
 		if r.highest >= 0 && seq > r.highest+1 {
-			r.urgent = true
+			r.urgent, r.holeAt = true, now
 		}
 		first := max(r.highest+1, seq-recorderSize+1)
 		for s := first; s < seq; s++ {
@@ -85,9 +88,14 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 }
 
 // quiet is the silence after which a report says that nothing came, while the end of a frame or an answer to a loss is
-// awaited: the sender then knows that what it sent is lost although nothing followed it (package arq). A burst is
-// known while it lasts that way.
-func (r *recorder) quiet() time.Duration { return reportQuiet + 2*r.gap }
+// awaited, or a whole frame may be lost: the sender then knows that what it sent is lost although nothing followed it
+// (package arq). A burst is known while it lasts that way.
+func (r *recorder) quiet() time.Duration { return reportQuiet + 3*r.gap/2 }
+
+// listens reports whether silence is worth a report.
+func (r *recorder) listens() bool {
+	return r.open || r.awaits || r.holeAt > 0 && r.heard-r.holeAt < lossyFor
+}
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
 
@@ -106,7 +114,7 @@ func (r *recorder) due() time.Duration {
 	if r.again > 0 {
 		at = min(at, r.sent+reportAgain)
 	}
-	if again := max(r.heard, r.sent) + r.quiet(); (r.open || r.awaits) && again <= r.heard+quietMost {
+	if again := max(r.heard, r.sent) + r.quiet(); r.listens() && again <= r.heard+quietMost {
 		at = min(at, again)
 	}
 	if r.fresh == 0 && at > r.heard+reportHistory {
@@ -115,15 +123,16 @@ func (r *recorder) due() time.Duration {
 	return max(1, at)
 }
 
-// append writes a report about the last reportHistory.
+// append writes a report about the last reportHistory, or quietHistory when nothing came since the last one.
 func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
-	r.from = max(r.from, r.highest+1-wire.MaxMetrics)
-	for r.from < r.highest && r.at(r.from).at < now-reportHistory {
-		r.from++
+	r.from = r.since(now-reportHistory, max(r.from, r.highest+1-wire.MaxMetrics))
+	from := r.from
+	if r.fresh == 0 && !r.urgent {
+		from = r.since(now-quietHistory, from)
 	}
-	n := int(r.highest + 1 - r.from)
+	n := int(r.highest + 1 - from)
 	for i := range n {
-		a := r.at(r.from + int64(i))
+		a := r.at(from + int64(i))
 		r.metrics[i] = 0
 		if a.here {
 			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
@@ -135,5 +144,13 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 		r.again = max(0, r.again-1)
 	}
 	r.fresh, r.urgent, r.sent = 0, false, now
-	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(r.from), r.metrics[:n], wire.ReportTime(now))
+	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(from), r.metrics[:n], wire.ReportTime(now))
+}
+
+// since is the first packet, from on, that arrived or was missed at t or later; the newest if none did.
+func (r *recorder) since(t time.Duration, from int64) int64 {
+	for from < r.highest && r.at(from).at < t {
+		from++
+	}
+	return from
 }
