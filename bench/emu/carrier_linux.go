@@ -82,6 +82,7 @@ func (c *carrier) ring() {
 // run is the loop; it ends after stop.
 func (c *carrier) run() {
 	defer close(c.done)
+	defer ownProcessor()()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var undo func()

@@ -18,7 +18,7 @@
 // packet numbers, and bench/sim gives the same verdicts. Verdicts of Config writes them down.
 //
 // Precision: the carrier waits with nanosecond timers on a thread of its own, with real-time priority where the process
-// may have it (CAP_SYS_NICE), and counts how late it was: Counters.LateP99 above 2 ms says that the host was too busy for
+// may have it (CAP_SYS_NICE), brings the processor of Go's that its waiting takes (GOMAXPROCS grows by one), and counts how late it was: Counters.LateP99 above 2 ms says that the host was too busy for
 // the run to count.
 //
 // Cleaning up: the namespaces have no name and the devices belong to descriptors, so both vanish with the process, even a
