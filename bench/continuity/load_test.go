@@ -22,8 +22,11 @@ var (
 	loadStreams = flag.Int("load", 0, "streams of TestLoad, which is a study: latency, CPU and memory of relays with so many at once")
 	loadFor     = flag.Duration("load-for", 20*time.Second, "how long")
 	loadIn      = flag.String("load-in", "rtmp", "how they come: rtmp, or srt (fairlead alone)")
-	loadProgram = flag.String("load-program", "", "fairlead `FILE`")
+	loadProgram = flag.String("load-program", "", "fairlead `FILE`; more, with commas between, are compared with the first")
 )
+
+// loadRound is how often TestLoad compares what the relays have used.
+const loadRound = 5 * time.Second
 
 // loaded is one relay under load.
 type loaded struct {
@@ -53,7 +56,10 @@ func TestLoad(t *testing.T) {
 	if *loadStreams == 0 {
 		return
 	}
-	peers := []Peer{Fairlead(*loadProgram)}
+	var peers []Peer
+	for program := range strings.SplitSeq(*loadProgram, ",") {
+		peers = append(peers, Fairlead(program))
+	}
 	if *loadIn == "rtmp" {
 		others, _ := Peers()
 		peers = append(peers, others...)
@@ -71,15 +77,27 @@ func TestLoad(t *testing.T) {
 		}
 	}()
 	time.Sleep(5 * time.Second)
-	var cpu []float64
-	for _, r := range relays {
-		cpu = append(cpu, processorSeconds(t, r.pid))
+	used := func() (cpu []float64) {
+		for _, r := range relays {
+			cpu = append(cpu, processorSeconds(t, r.pid))
+		}
+		return cpu
 	}
+	first := used()
 	began := time.Now()
-	time.Sleep(*loadFor)
+	ratios := make([][]float64, len(relays)) // of each round
+	for before := first; time.Since(began) < *loadFor; {
+		time.Sleep(min(loadRound, *loadFor-time.Since(began)))
+		now := used()
+		for i := range relays {
+			ratios[i] = append(ratios[i], (now[0]-before[0])/(now[i]-before[i]))
+		}
+		before = now
+	}
 	span := time.Since(began)
+	cpu := used()
 	for i, r := range relays {
-		used := processorSeconds(t, r.pid) - cpu[i]
+		cpu[i] -= first[i]
 		var age []time.Duration
 		got, _ := r.tier.arrivals()
 		for _, a := range got {
@@ -87,7 +105,6 @@ func TestLoad(t *testing.T) {
 				age = append(age, a.age)
 			}
 		}
-		cpu[i] = used
 		slices.Sort(age)
 		if len(age) == 0 {
 			t.Fatalf("%s: nothing arrives", r.name)
@@ -96,10 +113,10 @@ func TestLoad(t *testing.T) {
 		want := float64(*loadStreams) * clip.FrameRate * span.Seconds()
 		mb := residentMB(t, r.pid)
 		t.Logf("%-10s %d streams %s: latency ms p50 %.1f p95 %.1f p99 %.1f; %.3f CPU-s a stream-minute; %.1f MB, %.2f a stream; %.2f %% of the pictures", r.name, *loadStreams, *loadIn,
-			at(.5), at(.95), at(.99), used/float64(*loadStreams)/span.Minutes(), mb, (mb-r.idle)/float64(*loadStreams), 100*float64(len(age))/want)
+			at(.5), at(.95), at(.99), cpu[i]/float64(*loadStreams)/span.Minutes(), mb, (mb-r.idle)/float64(*loadStreams), 100*float64(len(age))/want)
 	}
 	for i, r := range relays[1:] {
-		t.Logf("CPU time of fairlead / %s: %.2f", r.name, cpu[0]/cpu[i+1])
+		t.Logf("CPU time of fairlead / %s: %.2f, in rounds of %v: %.2f", r.name, cpu[0]/cpu[i+1], loadRound, ratios[i+1])
 	}
 }
 

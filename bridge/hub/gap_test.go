@@ -118,7 +118,7 @@ func checkGap(t *testing.T, c gapCase) {
 	var got []*media.Frame
 	e := &encoder{c: &c, from: 100 * time.Hour}
 	read := func() {
-		for f, err := sub.pop(); f != nil && err == nil; f, err = sub.pop() {
+		for f, _, err := sub.TryRead(time.Time{}); f != nil && err == nil; f, _, err = sub.TryRead(time.Time{}) {
 			got = append(got, f)
 		}
 	}

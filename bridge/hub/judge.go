@@ -61,13 +61,13 @@ func (s *stream) judge(f *media.Frame, at time.Duration) {
 }
 
 // show is judge for a subscriber's player.
-func (s *stream) show(p *Player, f *media.Frame) {
+func (s *stream) show(p *Player, f *media.Frame, now time.Duration) {
 	if !s.judged(f) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.live.Observe(judgedFrame(f), s.hub.now())
+	p.live.Observe(judgedFrame(f), now)
 }
 
 // Player judges what a subscriber, or one after another, has read. It outlives them. What a destination does not take is not read, and so

@@ -87,7 +87,7 @@ func TestMemoryIsUsedAgainOnlyWhenNobodyReads(t *testing.T) {
 					continue // it is slow
 				}
 				for range 1 + r.IntN(40) {
-					f, err := rd.sub.TryRead()
+					f, _, err := rd.sub.TryRead(time.Time{})
 					if err != nil {
 						t.Fatal(err)
 					}

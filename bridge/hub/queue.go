@@ -13,8 +13,8 @@ type queued struct {
 	at time.Duration
 }
 
-// pop returns the next frame, or why there will be none, or neither.
-func (s *Subscriber) pop() (*media.Frame, error) {
+// pop returns the next frame, or why there will be none, or neither, and whether there is more. now is on the hub's clock, 0 where nobody asks.
+func (s *Subscriber) pop(now time.Duration) (f *media.Frame, more bool, err error) {
 	s.stream.mu.Lock()
 	defer s.stream.mu.Unlock()
 	if s.lent != nil {
@@ -22,7 +22,6 @@ func (s *Subscriber) pop() (*media.Frame, error) {
 		s.lent = nil
 	}
 	if s.info.Lag.Skip > 0 && s.head < len(s.queue) {
-		now := s.stream.hub.now()
 		if lag := s.waiting(now); lag > s.info.Lag.Skip || s.stale && lag > s.info.Lag.fresh() {
 			s.freshen(now)
 		}
@@ -30,13 +29,13 @@ func (s *Subscriber) pop() (*media.Frame, error) {
 	if s.head == len(s.queue) {
 		switch {
 		case !s.ended:
-			return nil, nil
+			return nil, false, nil
 		case s.err != nil:
-			return nil, s.err
+			return nil, false, s.err
 		}
-		return nil, io.EOF
+		return nil, false, io.EOF
 	}
-	f := s.queue[s.head].Frame
+	f = s.queue[s.head].Frame
 	if s.info.Borrows {
 		s.lent = f
 	}
@@ -52,11 +51,11 @@ func (s *Subscriber) pop() (*media.Frame, error) {
 	}
 	s.stale = false
 	if s.info.Player != nil {
-		s.stream.show(s.info.Player, f)
+		s.stream.show(s.info.Player, f, now)
 	}
 	s.counts.Delivered++
 	s.counts.Bytes += uint64(len(f.Payload))
-	return f, nil
+	return f, s.head < len(s.queue) || s.ended, nil
 }
 
 // start begins delivery: with the cached GOP, or at the next key frame. stream.mu is held, as for all that follows.

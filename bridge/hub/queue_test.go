@@ -240,7 +240,7 @@ func TestFramesCostNoAllocation(t *testing.T) {
 		i++
 		for _, s := range subs {
 			for {
-				if f, _ := s.pop(); f == nil {
+				if f, _, _ := s.pop(0); f == nil {
 					break
 				}
 			}

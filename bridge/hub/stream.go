@@ -167,18 +167,18 @@ func (s *stream) end(cause error) {
 
 // write takes a frame and has those who pump take it from their queues.
 func (s *stream) write(p *Publisher, f *media.Frame) error {
-	err := s.take(p, f)
+	now := s.hub.cfg.Now()
+	err := s.take(p, f, now)
 	for i, sub := range p.pumps {
 		p.pumps[i] = nil
-		sub.info.Pump(sub)
+		sub.info.Pump(sub, now)
 	}
 	p.pumps = p.pumps[:0]
 	return err
 }
 
-func (s *stream) take(p *Publisher, f *media.Frame) error {
+func (s *stream) take(p *Publisher, f *media.Frame, now time.Time) error {
 	defer f.Release() // those who keep it hold it
-	now := s.hub.cfg.Now()
 	if f.Arrival.IsZero() {
 		f.Arrival = now
 	}

@@ -20,8 +20,8 @@ type SubscriberInfo struct {
 	// Borrows: a frame is used until the next Read or TryRead and no longer, so that its memory may be used again (NewArena).
 	Borrows bool
 	// Pump, when set, is called in place of waking Read when a publisher has written a frame for this subscriber: in the publisher's
-	// goroutine, without the stream's lock. It may call TryRead, must not wait, and calls Wake for what it cannot do.
-	Pump func(*Subscriber)
+	// goroutine, without the stream's lock, with the time of writing. It may call TryRead, must not wait, and calls Wake for what it cannot do.
+	Pump func(s *Subscriber, now time.Time)
 
 	Succeed *Subscriber // begin at the next key frame, right where that one, of the same stream, ends with ErrSucceeded
 }
@@ -63,7 +63,7 @@ type Subscriber struct {
 // ErrSucceeded: the rest is another's (SubscriberInfo.Succeed).
 func (s *Subscriber) Read(ctx context.Context) (*media.Frame, error) {
 	for {
-		f, err := s.pop()
+		f, _, err := s.pop(s.now())
 		if f != nil || err != nil {
 			return f, err
 		}
@@ -75,8 +75,22 @@ func (s *Subscriber) Read(ctx context.Context) (*media.Frame, error) {
 	}
 }
 
-// TryRead is Read without waiting: no frame and no error when nothing is queued.
-func (s *Subscriber) TryRead() (*media.Frame, error) { return s.pop() }
+// TryRead is Read without waiting: no frame and no error when nothing is queued. now is the time; zero: the hub's clock is asked. more: there is
+// more to read at once.
+func (s *Subscriber) TryRead(now time.Time) (f *media.Frame, more bool, err error) {
+	if now.IsZero() {
+		return s.pop(s.now())
+	}
+	return s.pop(s.stream.hub.sinceZero(now))
+}
+
+// now is the hub's clock, where the time matters.
+func (s *Subscriber) now() time.Duration {
+	if s.info.Lag.Skip == 0 && s.info.Player == nil {
+		return 0
+	}
+	return s.stream.hub.now()
+}
 
 // Wait waits until there may be something to read, or ctx ends; it returns ctx's cause then.
 func (s *Subscriber) Wait(ctx context.Context) error {

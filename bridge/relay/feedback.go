@@ -82,9 +82,20 @@ type rtmpWatcher struct {
 	r     *Relay
 	entry *feedback.Entry
 
-	mu   sync.Mutex // guards link
-	link *feedback.OneWay
+	mu      sync.Mutex // guards what follows
+	link    *feedback.OneWay
+	arrived []arrival // and not shown to link yet, which costs less at once
 }
+
+// arrival is a message that came.
+type arrival struct {
+	at    time.Time
+	stamp time.Duration
+	size  int
+}
+
+// arrivalsMost bounds what waits to be shown: more than come in judgeEvery. Ours.
+const arrivalsMost = 32
 
 // rtmpWatchers are those there are.
 type rtmpWatchers struct {
@@ -102,7 +113,7 @@ func (ws *rtmpWatchers) tell(now time.Time) {
 }
 
 func (r *Relay) watchRTMP(req rtmpserver.Request) rtmpserver.Watcher {
-	w := &rtmpWatcher{r: r, entry: r.board.Open(req.Name), link: feedback.NewOneWay(0)}
+	w := &rtmpWatcher{r: r, entry: r.board.Open(req.Name), link: feedback.NewOneWay(0), arrived: make([]arrival, 0, arrivalsMost)}
 	r.watchers.mu.Lock()
 	defer r.watchers.mu.Unlock()
 	if r.watchers.all == nil {
@@ -115,7 +126,17 @@ func (r *Relay) watchRTMP(req rtmpserver.Request) rtmpserver.Watcher {
 func (w *rtmpWatcher) Media(at time.Time, stamp time.Duration, size int, _ bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.link.Frame(at, stamp, size)
+	if w.arrived = append(w.arrived, arrival{at, stamp, size}); len(w.arrived) == arrivalsMost {
+		w.show()
+	}
+}
+
+// show shows link what has come; mu is held.
+func (w *rtmpWatcher) show() {
+	for _, a := range w.arrived {
+		w.link.Frame(a.at, a.stamp, a.size)
+	}
+	w.arrived = w.arrived[:0]
 }
 
 // Keep implements rtmpserver.Watcher.
@@ -123,6 +144,7 @@ func (w *rtmpWatcher) Keep(*media.Frame) bool { return true }
 
 func (w *rtmpWatcher) tell(now time.Time) {
 	w.mu.Lock()
+	w.show()
 	report, ok := w.link.Report(now)
 	w.mu.Unlock()
 	if ok {

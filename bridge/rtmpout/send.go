@@ -127,7 +127,7 @@ type sender struct {
 }
 
 // pump sends what the kernel takes. It is called by the stream's publisher, and does not wait.
-func (s *session) pump(sub *hub.Subscriber) {
+func (s *session) pump(sub *hub.Subscriber, now time.Time) {
 	t := &s.tx
 	if !t.turn.TryLock() {
 		sub.Wake() // who has the turn may have looked already
@@ -138,7 +138,7 @@ func (s *session) pump(sub *hub.Subscriber) {
 		sub.Wake()
 		return
 	}
-	if t.failed = s.drain(false); t.failed != nil || t.out.Pending() {
+	if t.failed = s.drain(now); t.failed != nil || t.out.Pending() {
 		sub.Wake()
 	}
 }
@@ -150,7 +150,7 @@ func (s *session) send(ctx context.Context) (err error) {
 	t.out, t.ctx, t.running = tcp.NewVector(s.nc), ctx, true
 	for {
 		if err = t.failed; err == nil {
-			err = s.drain(true)
+			err = s.drain(time.Time{})
 		}
 		if err != nil {
 			break
@@ -187,9 +187,11 @@ func (s *session) say(b []byte) error {
 	return err
 }
 
-// drain sends what is queued. wait: until all of it is sent, else until the kernel takes no more. The turn is held, as for all that follows.
-func (s *session) drain(wait bool) error {
-	for {
+// drain sends what is queued until the kernel takes no more at now, which is the hub's; a zero now: until all of it is sent, however long that
+// takes. The turn is held, as for all that follows.
+func (s *session) drain(now time.Time) error {
+	wait := now.IsZero()
+	for more := true; more; {
 		if s.tx.out.Pending() {
 			if !wait {
 				return nil
@@ -198,7 +200,7 @@ func (s *session) drain(wait bool) error {
 				return err
 			}
 		}
-		f, err := s.sub.TryRead()
+		f, another, err := s.sub.TryRead(now)
 		switch {
 		case errors.Is(err, io.EOF):
 			return errStreamEnd
@@ -207,6 +209,7 @@ func (s *session) drain(wait bool) error {
 		case f == nil:
 			return nil
 		}
+		more = another || wait // who waits lets go of the last frame too
 		if err := s.append(f); err != nil {
 			return err
 		}
@@ -220,6 +223,7 @@ func (s *session) drain(wait bool) error {
 			}
 		}
 	}
+	return nil
 }
 
 // append puts a frame, and what goes in front of it, into out; nothing when it is not for this destination.

@@ -17,6 +17,7 @@ const (
 	foldKeep   = 2 * time.Second        //
 	aheadMost  = 30 * time.Second       // a stall that lies further ahead is settled at once
 	outputWait = settleIn + time.Second // an output's stalls wait for the stream's
+	lookAfter  = 16                     // frames that are looked at together, at most: three to each Tick at 30 a second
 )
 
 // Live judges one track while it runs: the reference players of a Meter, and why the viewer of a buffer of Headline waits. It is owned by one
@@ -37,6 +38,14 @@ type Live struct {
 	length   time.Duration           // of the stall that was settled last, so far
 	ring     [seconds][causes]uint16 // ms
 	second   int64                   // newest of ring
+
+	seen []seen // frames that are not looked at yet: all at once costs a third of one at a time, when what is here is no longer at hand
+}
+
+// seen is a frame, and when it was complete.
+type seen struct {
+	Frame
+	at time.Duration
 }
 
 // NewLive makes one of a stream. The clock is the caller's; it begins anywhere.
@@ -51,6 +60,7 @@ func NewOutput() *Live {
 	l := &Live{
 		m:       NewMeter(Config{Buffers: []time.Duration{200 * time.Millisecond, Headline, 3 * time.Second}, stallsOnly: true}),
 		pending: make([]gap, 0, maxPending),
+		seen:    make([]seen, 0, lookAfter),
 	}
 	p := l.player()
 	p.live, p.gaps = true, make([]gap, 0, maxGaps)
@@ -61,6 +71,20 @@ func (l *Live) player() *player { return &l.m.players[1] }
 
 // Observe takes a frame that is complete at egress.
 func (l *Live) Observe(f Frame, at time.Duration) {
+	if l.seen = append(l.seen, seen{f, at}); len(l.seen) == lookAfter {
+		l.look()
+	}
+}
+
+// look looks at the frames that have come: before anything is said.
+func (l *Live) look() {
+	for i := range l.seen {
+		l.observe(l.seen[i].Frame, l.seen[i].at)
+	}
+	l.seen = l.seen[:0]
+}
+
+func (l *Live) observe(f Frame, at time.Duration) {
 	l.advance(at)
 	l.m.Observe(f, at)
 	p := l.player()
@@ -84,6 +108,7 @@ func (l *Live) Tick(now time.Duration, f Facts) { l.tick(now, &f, nil) }
 func (l *Live) TickOutput(now time.Duration, stream *Live) { l.tick(now, nil, stream) }
 
 func (l *Live) tick(now time.Duration, f *Facts, upstream *Live) {
+	l.look()
 	l.advance(now)
 	wait := settleIn
 	if l.why == nil {
@@ -228,6 +253,7 @@ func (r *Report) StallSecondsPer100() float64 { return per100(r.Last100.Sum().Se
 
 // Stalled says whether a viewer waits now, why, and since how long.
 func (l *Live) Stalled() (c Cause, lasted time.Duration, ok bool) {
+	l.look()
 	g, ok := l.openGap()
 	for i := len(l.pending) - 1; i >= 0 && !ok; i-- {
 		if p := l.pending[i]; p.From <= l.now && p.to() > l.now-binEvery {
@@ -246,6 +272,7 @@ func (l *Live) Stalled() (c Cause, lasted time.Duration, ok bool) {
 
 // Total is how long a viewer has waited, by what is known now.
 func (l *Live) Total() ByCause {
+	l.look()
 	t := l.total
 	for i := range l.pending {
 		if g := &l.pending[i]; g.From < l.now {
@@ -260,6 +287,7 @@ func (l *Live) Total() ByCause {
 
 // Report says how it stands at the newest time the Live was told.
 func (l *Live) Report() Report {
+	l.look()
 	p := l.player()
 	r := Report{Started: p.started, Settled: l.total, Total: l.total, Counts: l.stalls, Longest: l.longest}
 	for _, n := range l.stalls {

@@ -174,10 +174,11 @@ func (m *Meter) sourceDTS(i int64) time.Duration {
 type timeline struct {
 	maxGap time.Duration
 	begun  bool
-	offset time.Duration // running = DTS + offset
-	last   time.Duration // running time of the newest frame
-	steps  [31]time.Duration
-	n      int // steps seen
+	offset time.Duration     // running = DTS + offset
+	last   time.Duration     // running time of the newest frame
+	steps  [31]time.Duration // between the newest frames
+	sorted [31]time.Duration // the same, the least first
+	n      int               // steps seen
 }
 
 // firstInterval stands until two frames have been seen: 30 frames a second.
@@ -188,9 +189,31 @@ func (t *timeline) interval() time.Duration {
 	if n == 0 {
 		return firstInterval
 	}
-	sorted := t.steps
-	slices.Sort(sorted[:n])
-	return sorted[n/4]
+	return t.sorted[n/4]
+}
+
+// add takes a step. In a stream whose steps are all alike it is where the one was that it replaces.
+func (t *timeline) add(step time.Duration) {
+	s := t.sorted[:min(t.n, len(t.steps))]
+	i := len(s) // where there is room
+	if i == len(t.steps) {
+		old := t.steps[t.n%len(t.steps)]
+		i, _ = slices.BinarySearch(s, old)
+	} else {
+		s = t.sorted[:i+1]
+	}
+	for ; i > 0 && s[i-1] > step; i-- {
+		s[i] = s[i-1]
+	}
+	for ; i+1 < len(s) && s[i+1] < step; i++ {
+		s[i] = s[i+1]
+	}
+	s[i] = step
+	t.steps[t.n%len(t.steps)] = step
+	t.n++
+	if t.n == 2*len(t.steps) {
+		t.n = len(t.steps) // keeps the phase, never overflows
+	}
 }
 
 // place returns the running time of a timestamp, how many frames are missing before it, and whether a new timeline began. The steps
@@ -214,10 +237,6 @@ func (t *timeline) place(dts time.Duration, held bool) (running time.Duration, m
 	if held {
 		return running, missing, false
 	}
-	t.steps[t.n%len(t.steps)] = step
-	t.n++
-	if t.n == 2*len(t.steps) {
-		t.n = len(t.steps) // keeps the phase, never overflows
-	}
+	t.add(step)
 	return running, missing, false
 }
