@@ -32,7 +32,8 @@ type caller struct {
 	granted   uint16 // latency in the response, ms
 
 	next    uint32
-	stamp   uint32 // added to every timestamp
+	stamp   uint32        // added to every timestamp
+	waits   time.Duration // between the conclusion's stamp and its leaving
 	sent    map[uint32]*sentPacket
 	order   []uint32
 	out     [][]byte
@@ -74,6 +75,9 @@ func (c *caller) handshake(now time.Time) []byte {
 		}
 	}
 	p := Header{Control: true, Type: Handshake, Timestamp: c.timestamp(now)}
+	if c.state == 1 {
+		p.Timestamp -= stamp(c.waits)
+	}
 	b := h.append(p.Append(nil))
 	if c.group != nil && c.state == 1 {
 		b = append(appendWords(b, extGroup<<16|uint32(len(c.group)/4)), c.group...)

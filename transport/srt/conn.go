@@ -301,7 +301,7 @@ func (c *Conn) accept(now time.Duration, seq int64, h *Header, header, body []by
 			c.clock.base += off // its handshake was stamped by another clock than its data
 		}
 	}
-	*s = slot{data: data, n: int32(n), known: true, seq: seq, play: c.clock.local(now, h.Timestamp) + c.latency}
+	*s = slot{data: data, n: int32(n), known: true, seq: seq, play: c.clock.local(now, h.Timestamp) + c.clock.late + c.latency}
 	c.buffered++
 	if c.fec != nil {
 		c.fec.Data(&filter.Packet{Index: seq - c.start(), Timestamp: h.Timestamp, Key: h.Key, Payload: body})
@@ -321,6 +321,9 @@ func (c *Conn) accept(now time.Duration, seq int64, h *Header, header, body []by
 func (c *Conn) place(now time.Duration, h *Header, seq int64, s *slot) {
 	if !h.Resent {
 		c.hold.packet()
+		if c.kind == 0 && c.peer.Port() != 0 { // links of a group have ways of different length
+			c.clock.late += c.settling.packet(now, c.clock.local(now, h.Timestamp)+c.clock.drift+c.clock.late-now, h.Timestamp)
+		}
 	}
 	if seq >= c.high {
 		if seq > c.high {

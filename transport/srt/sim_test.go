@@ -115,6 +115,34 @@ func TestDeliveryTime(t *testing.T) {
 	}
 }
 
+// A conclusion that waited says that everything comes early; two seconds later nothing is late because of it, and nothing was lost. One that came in
+// its time is believed, jitter or not.
+func TestHandshakeThatWaited(t *testing.T) {
+	for _, c := range []struct {
+		waits, jitter time.Duration
+	}{{60 * time.Millisecond, 0}, {3 * time.Millisecond, 0}, {0, 0}, {0, 20 * time.Millisecond}, {80 * time.Millisecond, 20 * time.Millisecond}} {
+		w := sim.New(1)
+		tx := newCaller(7, 1000, "k", 120*time.Millisecond)
+		tx.waits, tx.stamp = c.waits, math.MaxUint32-1_000_000
+		p := both(delayed(20 * time.Millisecond))
+		p.Up.Delay.Jitter = c.jitter
+		r := newRun(w, p, tx, Config{Latency: 200 * time.Millisecond})
+		r.stream(8 * time.Second)
+		w.Run(time.Second)
+		if m := r.missing(t); m > 0 || r.rx.conns[0].Stats().Skipped > 0 {
+			t.Errorf("%v: missing %v, %+v", c, m, r.rx.conns[0].Stats())
+		}
+		e := r.errors(20*time.Millisecond, 200*time.Millisecond)
+		first, last := e[0], e[len(e)-1]
+		r.rx.got = slices.DeleteFunc(r.rx.got, func(p payload) bool { return int(p.n) < 3*len(r.sent)/8 })
+		e = r.errors(20*time.Millisecond, 200*time.Millisecond)
+		t.Logf("waited %v, jitter %v: all between %v and %v off, after 3 s %v and %v", c.waits, c.jitter, first, last, e[0], e[len(e)-1])
+		if e[0] < -time.Millisecond-c.jitter || e[len(e)-1] > 2*time.Millisecond+c.jitter || c.waits > 0 && e[0] < c.jitter/2 {
+			t.Errorf("waited %v, jitter %v: delivered between %v and %v off", c.waits, c.jitter, e[0], e[len(e)-1])
+		}
+	}
+}
+
 // The timestamp wraps after 71.6 minutes, sequence numbers at 2^31.
 func TestWrap(t *testing.T) {
 	w := sim.New(1)

@@ -12,11 +12,12 @@ type stream struct {
 	mirror  uint32 // our id of the group
 	leader  *Conn  // whose samples the clock takes
 
-	latency time.Duration
-	clock   clock
-	ring    ring
-	losses  losses
-	hold    hold
+	latency  time.Duration
+	clock    clock
+	settling settling
+	ring     ring
+	losses   losses
+	hold     hold
 
 	next     int64 // the first number not delivered nor given up
 	high     int64 // the number after the highest one received

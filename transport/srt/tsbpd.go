@@ -23,6 +23,7 @@ const (
 type clock struct {
 	base  time.Duration // arrival of the conclusion - its timestamp
 	drift time.Duration // what has been added since
+	late  time.Duration // how late that arrival was: at most 0, added to when payloads are due and to nothing else
 
 	sum        time.Duration // of the samples of this window
 	n          int
