@@ -9,6 +9,7 @@ type Demand struct {
 	Resend  float64       // resends, as a share of what they replace
 	Backlog int           // bytes that wait to be sent
 	Drain   time.Duration // in which the backlog should be gone; 1 s
+	Most    float64       // what the backlog may take of the video's share; 0.5
 }
 
 // Budget is how a rate is shared out. The sum of its fields is the rate that was split, or audio alone where that is more.
@@ -21,6 +22,9 @@ func (b Budget) Sum() Bitrate { return b.Video + b.Audio + b.FEC + b.Resend + b.
 
 // fecMost bounds repairs and resends: above it more of them buys less than a lower bitrate does. Ours.
 const fecMost = 1.0
+
+// drainMost is how much of video's share what waits may take unless the Demand says otherwise. Ours.
+const drainMost = 0.5
 
 // Split shares out total, the target of a controller: audio first, then video and what protects both, in the
 // proportion that was asked. When total falls, video and repairs fall together; when loss rises, the
@@ -39,7 +43,11 @@ func Split(total Bitrate, d Demand, want Bitrate) Budget {
 	media := Bitrate(float64(total) / cost) // audio and video
 	b.Video = max(0, media-b.Audio)
 	backlog := Bitrate(float64(d.Backlog) * 8 / drain.Seconds())
-	spared := min(backlog, b.Video/2)
+	most := d.Most
+	if most <= 0 || most > 1 {
+		most = drainMost
+	}
+	spared := min(backlog, Bitrate(most*float64(b.Video)))
 	if want > 0 {
 		spared = max(spared, b.Video-want)
 	}

@@ -82,3 +82,13 @@ func TestReasonNames(t *testing.T) {
 		}
 	}
 }
+
+// What waits takes half of the video's share, or what the demand allows it.
+func TestBacklogTakesItsShare(t *testing.T) {
+	for most, want := range map[float64]Bitrate{0: 500_000, 0.9: 100_000, 7: 500_000} {
+		b := Split(Mbps, Demand{Backlog: 1 << 20, Most: most}, 0)
+		if got := b.Video; got < want-1 || got > want+1 || b.Sum() != Mbps {
+			t.Errorf("at most %g: video %d of %d, want %d", most, got, b.Sum(), want)
+		}
+	}
+}

@@ -29,7 +29,7 @@ type Controller struct {
 	gapFrom     time.Duration // by the receiver's clock: when the link stood still
 	gapEnd      time.Duration // when it went on, if it did: after gapLook it shows
 	gapEndHere  time.Duration // the same, by ours
-	gapAfter    int           // packets that have come since then
+	gapAfter    int           // bytes that have come since then
 	gapOpen     bool          // it is not known yet
 	jitter      time.Duration // mean change of the queue from report to report
 	lastLeast   time.Duration

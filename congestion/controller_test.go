@@ -225,3 +225,29 @@ func FuzzController(f *testing.F) {
 		}
 	})
 }
+
+// A slow link whose scheduler serves some small packets at once, and then nobody for a while: what arrives is a rate over both. And who sends more than
+// is granted has not yielded: a queue that stands is its own, and no rival's.
+func TestSlowSchedulerIsNoBurst(t *testing.T) {
+	c, p := New(Config{}), &path{rate: 2e6}
+	p.run(c, 5*time.Second)
+	const every, each, size = 200 * ms, 3, 450 // 54 kbit/s
+	delay := 30 * ms
+	for end := p.now + 20*time.Second; p.now < end; p.now += every {
+		batch := make([]Packet, each)
+		for i := range batch { // each waits longer: the link carries a sixth of what is sent
+			batch[i] = Packet{Sent: p.now - delay + time.Duration(i)*every/3/each, Arrival: p.now, Size: size}
+		}
+		for i := range 6 * each {
+			c.Sent(p.now+time.Duration(i)*every/18, size)
+		}
+		delay = min(600*ms, delay+every/8)
+		c.Feedback(p.now+30*ms, 60*ms, batch)
+		if p.now > end-15*time.Second && c.Capacity() > 150*Kbps {
+			t.Fatalf("at %v C is %d kbit/s on a link of 54", p.now, c.Capacity()/Kbps)
+		}
+		if c.Reason() == Compete {
+			t.Fatalf("at %v: compete, and nobody is there", p.now)
+		}
+	}
+}

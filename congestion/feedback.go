@@ -111,7 +111,7 @@ func (c *Controller) gap(p *Packet) {
 	if length < max(gapLeast, 4*c.spacing) {
 		c.spacing += (length - c.spacing) / 16
 		if c.gapOpen {
-			c.gapAfter++
+			c.gapAfter += p.Size
 		}
 		return
 	}
@@ -126,8 +126,9 @@ func (c *Controller) gap(p *Packet) {
 	}
 }
 
-// gapBurst is how many packets come within gapLook of a gap's end where the link has come back: half a megabit. Ours.
-const gapBurst = 3
+// gapBurst is how many bytes come within gapLook of a gap's end where the link has come back, behind its first packet: half a megabit a second. Small
+// packets that a slow scheduler serves at once are not as many. Ours.
+const gapBurst = 3600
 
 // closeGap judges what looked like a gap: unless packets follow upon each other behind it the link is slow, and the time it took belongs
 // to what it carries.
@@ -175,7 +176,9 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 		c.loss.restart(now) // what seemed lost meanwhile waited, or is the gap's
 		c.loss.latest = 0
 	}
-	c.capacity = c.in.rate(c.in.newest(), lookBack)
+	if !c.gapOpen { // else a packet or two behind a gap are no rate
+		c.capacity = c.in.rate(c.in.newest(), lookBack)
+	}
 	c.usually += (c.capacity - c.usually) * min(1, dt.Seconds()/longTime)
 	c.heard = c.raw.rate(c.raw.newest(), lookBack)
 	// A stream that sends less for a while, of a still picture, leaves what was proven before. A queue says that it is over.

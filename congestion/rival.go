@@ -30,6 +30,7 @@ type rival struct {
 const (
 	rivalAfter  = 2000 * time.Millisecond
 	rivalFell   = 0.5
+	rivalSent   = 1.2  // of R: one that sends more has not yielded. Ours.
 	rivalLoss   = 0.02 // above it a buffer may be shorter than T. Ours.
 	rivalGain   = 2.5  // packets a round trip
 	rivalBeta   = 0.8  // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
@@ -52,8 +53,8 @@ func (r *rival) suspects(c *Controller, now time.Duration) bool {
 	if c.loss.recent > rivalLoss { // a full buffer may be shorter than T
 		stands = min(stands, c.loss.maxQueue()/2)
 	}
-	if c.queue <= stands || now < r.until {
-		r.since = 0
+	if c.queue <= stands || now < r.until || c.out.rate(c.lastSent, sentLook) > rivalSent*c.rate+headroomAdd {
+		r.since = 0 // the queue is short, or we have not yielded ourselves: less is granted than is sent
 		return false
 	}
 	if r.since == 0 {

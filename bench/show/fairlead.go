@@ -152,7 +152,13 @@ func (f *fairlead) Write(fr Frame) {
 	})
 }
 
-func (f *fairlead) Target() congestion.Bitrate { return f.target - soundBitrate }
+// Target is at least 1: that the sound alone takes more than there is does not leave the pictures as they are.
+func (f *fairlead) Target() congestion.Bitrate {
+	if f.target == 0 { // nothing was told yet
+		return 0
+	}
+	return max(1, f.target-soundBitrate)
+}
 
 func (f *fairlead) KeyframeWanted() bool { return f.tx.KeyframeWanted() }
 

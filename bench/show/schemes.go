@@ -26,10 +26,11 @@ func Schemes(plans Plans) []Scheme {
 		Fairlead("fairlead", "the session of the QUIC uplink under its controller, at constant latency: latency=300ms..300ms", plans, nil),
 		Fairlead("fairlead-1s", "the same, and the latency may grow to 1 s where the link carries less than the stream", plans, most(time.Second)),
 		Fairlead("fairlead-3s", "the same with 3 s", plans, most(3*time.Second)),
-		Fairlead("fairlead-5s", "the same with 5 s: what fairlead push does unless it is told otherwise", plans, most(5*time.Second)),
+		Fairlead("fairlead-5s", "the same with 5 s", plans, most(5*time.Second)),
 		Fairlead("fairlead-uncontrolled", "the session at a fixed 30 Mbit/s instead of a controller: what repair alone does", plans, func(c *session.Config) {
 			c.Controller = &congestion.Fixed{Rate: 30 * congestion.Mbps}
 		}),
+		Fairlead("fairlead-10s", "the same with 10 s: what fairlead push does unless it is told otherwise", plans, most(10*time.Second)),
 		SRT("srt", "SRT as libsrt's live mode does it; tells the encoder nothing", Libsrt(), nil),
 		SRT("srt-belacoder", "the same, the encoder driven by belacoder's rule", belacoder(0), rule),
 		SRT("srt-belacoder-2s", "the same with 2 s of latency, belacoder's default", belacoder(2*time.Second), rule),

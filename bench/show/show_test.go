@@ -179,3 +179,14 @@ func TestModels(t *testing.T) {
 		t.Errorf("rtmp-bbr at 10 %% of loss: %+v", r.Score.Players[1])
 	}
 }
+
+// Where the link carries less than the sound alone the encoder of the pictures makes its least, and does not stay where it was.
+func TestLessThanTheSound(t *testing.T) {
+	f := &fairlead{}
+	for told, want := range map[congestion.Bitrate]congestion.Bitrate{0: 0, 60_000: 1, 128_000: 1, 1_128_000: 1_000_000} {
+		f.target = told
+		if got := f.Target(); got != want {
+			t.Errorf("told %d: pictures of %d, want %d", told, got, want)
+		}
+	}
+}

@@ -153,5 +153,5 @@ const (
 	minLatency     = 10 * time.Millisecond
 	maxLatency     = 30 * time.Second
 	defaultLatency = 300 * time.Millisecond
-	defaultMost    = 5 * time.Second // ours: docs/budget.md
+	defaultMost    = 10 * time.Second // ours: docs/budget.md
 )

@@ -31,6 +31,7 @@ const (
 	// backlogFree is what may wait for the pacer without being taken off the target, and drainIn is when the rest is to be gone.
 	backlogFree = 80 * time.Millisecond
 	drainIn     = 500 * time.Millisecond
+	drainLate   = 0.9 // of the pictures' share goes to what waits where the latency may grow: what is late now makes the next standstill worse
 	// padMost bounds the rate up to which padding explores the path at the start: ours.
 	padMost = 10 * congestion.Mbps
 )
@@ -136,7 +137,10 @@ func (f *forecast) arrival(n int) time.Duration {
 func (s *Sender) Target() congestion.Bitrate {
 	total := s.cfg.Controller.Target()
 	d := congestion.Demand{FEC: min(shareMost, s.policy.overhead()), Drain: drainIn}
-	if waits := s.backlog(); s.view == nil || s.view.Reason() != congestion.Outage { // else it is stale before it can be sent
+	if s.stretches() {
+		d.Most = drainLate
+	}
+	if waits := s.waits; s.view == nil || s.view.Reason() != congestion.Outage { // else it is stale before it can be sent
 		d.Backlog = max(0, waits-total.Bytes(backlogFree))
 	}
 	media := congestion.Split(total, d, 0).Video
@@ -163,17 +167,6 @@ func (s *Sender) pad(dst []byte, now time.Duration) ([]byte, bool) {
 	}
 	dst, s.padding = s.buildWindow(dst, now, item{kind: sendWindow, ref: s.sentUpTo(), deadline: now + s.cfg.Latency})
 	return dst, s.padding
-}
-
-// backlog is how many bytes of pictures wait.
-func (s *Sender) backlog() (n int) {
-	first, end := s.waiting()
-	for i := first; i < end; i++ {
-		if p := s.picture(i); !p.dropped {
-			n += p.bytes()
-		}
-	}
-	return n
 }
 
 // classes that count as media for the pictures' dropping.

@@ -185,7 +185,7 @@ func TestStateOfFECAndARQ(t *testing.T) {
 	cfg := Config{}.withDefaults()
 	d := cfg.decoderConfig()
 	receiver := d.DecoderBytes() + recorderSize*32 + 2*wire.MaxMetrics + 4096
-	sender := trackerPackets*48 + blockRing*int(unsafe.Sizeof(block{})) + (512+256+1024)*40 + 2*cfg.packets()*40 + cfg.packets()*16
+	sender := trackerPackets*48 + blockRing*int(unsafe.Sizeof(block{})) + (1024+256+1024)*40 + 2*cfg.packets()*40 + cfg.packets()*16
 	t.Logf("receiver %d KiB, sender %d KiB beside its send buffer of %d packets", receiver>>10, sender>>10, cfg.packets())
 	if receiver > 512<<10 {
 		t.Errorf("a receiver may hold %d KiB, want at most 512", receiver>>10)

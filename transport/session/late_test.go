@@ -76,3 +76,62 @@ func TestNoticeIsSaidAgain(t *testing.T) {
 		s.queues[queueControl].head = s.queues[queueControl].tail
 	}
 }
+
+// Sound goes ahead of pictures, but no further than its latency of one that is late already and has to be shown before it.
+func TestSoundWaitsForItsTurn(t *testing.T) {
+	for _, c := range []struct {
+		most, later time.Duration
+		first       bool // the sound goes before the picture
+	}{
+		{5 * time.Second, 100 * time.Millisecond, true},
+		{5 * time.Second, 400 * time.Millisecond, false},
+		{0, 400 * time.Millisecond, true}, // the picture will be lost, and the sound be in time
+	} {
+		s, err := NewSender(epoch, Config{Latency: 300 * time.Millisecond, MaxLatency: c.most, Controller: &congestion.Fixed{Rate: 8 * congestion.Mbps}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := epoch.Add(c.later)
+		for _, f := range []transport.Frame{
+			{Codec: transport.H264, Flags: transport.Key, Capture: epoch, Data: make([]byte, 3000)},
+			{Codec: transport.AAC, Track: 1, Capture: later, Data: make([]byte, 300)},
+		} {
+			if err := s.WriteFrame(later, &f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, ok := s.AppendDatagram(nil, later); !ok {
+			t.Fatal("nothing to send")
+		}
+		if got := s.queues[queueAudio].len() == 0; got != c.first {
+			t.Errorf("latency up to %v, sound %v after the picture: it went first: %v, want %v", c.most, c.later, got, c.first)
+		}
+	}
+}
+
+// What waits is counted as it comes and goes.
+func TestWaitsAreCounted(t *testing.T) {
+	cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0.05, 3, 1)
+	cfg.MaxLatency = time.Second
+	cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+	w := newWorld(t, 1, cfg, up, down, video4M())
+	w.noPlans, w.source.sound = true, true
+	for _, rate := range []congestion.Bitrate{6, 2, 1, 6, 1} {
+		up.rate = rate * congestion.Mbps
+		for range 20 {
+			w.run(100*time.Millisecond, true)
+			want := 0
+			for i, end := w.tx.waiting(); i < end; i++ {
+				if p := w.tx.picture(i); !p.dropped {
+					want += p.bytes()
+				}
+			}
+			if w.tx.waits != want {
+				t.Fatalf("%d bytes are said to wait, %d do", w.tx.waits, want)
+			}
+		}
+	}
+	if w.tx.Stats().FramesDropped == (transport.FrameClasses{}) {
+		t.Error("nothing was dropped: the test asks for nothing")
+	}
+}

@@ -36,6 +36,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		return s.keepAlive(dst, at)
 	}
 	s.held = false
+	early := s.early()
 	for due := s.later.due(); due > 0 && due <= at; due = s.later.due() {
 		it := s.later.pop()
 		if s.remind(at, it) {
@@ -48,20 +49,17 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	for q := range s.queues {
 		for {
 			it, ok := s.queues[q].peek()
-			if !ok {
+			if !ok || q == queueAudio && early {
 				break
 			}
 			if q == queueMedia && s.skipped(at, it) {
 				continue
 			}
-			if it.kind != sendNotice && q != queueAudio && s.blocked(at, it) {
+			if it.kind != sendNotice && (q != queueAudio || s.bloated()) && s.blocked(at, it) {
 				s.held = true
 				break
 			}
-			s.queues[q].pop()
-			if q == queueMedia && it.frame != noFrame {
-				s.picture(it.frame).items--
-			}
+			s.take(q, it)
 			if out, ok := s.build(dst, at, it); ok {
 				if q != queueMedia {
 					s.budget.first.add(at, len(out)-len(dst)+ipUDP)
@@ -95,8 +93,13 @@ func (s *Sender) skipped(now time.Duration, it item) bool {
 	if !p.dropped {
 		return false
 	}
-	s.queues[queueMedia].pop()
-	p.items--
+	s.pass(it)
+	return true
+}
+
+// pass takes an item of a picture that was dropped out of the media queue.
+func (s *Sender) pass(it item) {
+	s.take(queueMedia, it)
 	switch it.kind {
 	case sendSource:
 		m := s.packet(it.ref)
@@ -107,7 +110,6 @@ func (s *Sender) skipped(now time.Duration, it item) bool {
 	case sendRepair:
 		s.unqueue(it)
 	}
-	return true
 }
 
 // watch does what time alone brings about.
@@ -352,7 +354,7 @@ func (s *Sender) keepAlive(dst []byte, now time.Duration) ([]byte, bool) {
 			if now <= it.deadline+s.most()-s.cfg.Latency {
 				break
 			}
-			s.queues[q].pop()
+			s.take(q, it)
 			_, _ = s.build(dst, now, it)
 		}
 	}

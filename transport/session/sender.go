@@ -12,10 +12,11 @@ import (
 )
 
 // Sizes of a sender's state, beside the send buffer (Config.packets() symbols) that holds what may be
-// sent again and what waits for the pacer. Together with the buffer's bookkeeping, under 400 KiB.
+// sent again and what waits for the pacer. Together with the buffer's bookkeeping, under 512 KiB.
 const (
 	trackerPackets = 2048 // transport sequence numbers remembered: 2 s at 1000 packets/s
-	blockRing      = 1024 // blocks remembered: 5 s of sound and of 60 pictures/s in two blocks each
+	blockRing      = 1024 // blocks remembered: 13 s of sound and of 30 pictures/s, 9 s with 60 pictures/s
+	blockMargin    = 128  // of them, for the blocks of a frame
 )
 
 // Sender turns frames into datagrams. It is owned by one goroutine; it holds no lock.
@@ -57,6 +58,7 @@ type Sender struct {
 	padding   bool          // the last packet only explored the path
 
 	pictures [pictureRing]picture
+	waits    int           // bytes of pictures in the media queue that were not dropped
 	broken   [256 / 8]byte // tracks whose pictures wait for a key frame
 	heard    time.Duration // last report
 	hole     blackHole
@@ -92,7 +94,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	s := &Sender{cfg: cfg, mtu: cfg.MTU, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
 	s.view, _ = cfg.Controller.(view)
-	for i, size := range [queues]int{queueAudio: 512, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
+	for i, size := range [queues]int{queueAudio: 1024, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
 		s.queues[i].items = make([]item, size)
 	}
 	return s, nil
@@ -198,6 +200,11 @@ func (s *Sender) room() int {
 	free := len(s.media) - int(s.nextMedia-s.sentUpTo())
 	if first, end := s.waiting(); end-first >= pictureRing-1 {
 		return 0
+	}
+	for _, q := range [...]*queue{&s.queues[queueAudio], &s.queues[queueMedia]} {
+		if it, ok := q.peek(); ok && it.kind == sendSource && s.nextBlock-s.packet(it.ref).block >= blockRing-blockMargin {
+			return 0 // what waits would lose its block
+		}
 	}
 	return min(free, s.queues[queueMedia].room()/2, s.queues[queueAudio].room()/2)
 }

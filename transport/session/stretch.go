@@ -25,7 +25,7 @@ func (s *Sender) pressed() bool {
 	if !s.stretches() {
 		return false
 	}
-	return s.view != nil && s.view.Queue() > max(doubtQueue, s.cfg.Latency/4) || s.backlog() > s.budget.rate.Bytes(s.cfg.Latency/2)
+	return s.view != nil && s.view.Queue() > max(doubtQueue, s.cfg.Latency/4) || s.waits > s.budget.rate.Bytes(s.cfg.Latency/2)
 }
 
 // stretch moves the deadline of a block that is late as far as the latency may grow. Until then it is answered as if the latency could not: the
@@ -67,4 +67,39 @@ func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
 		return 0
 	}
 	return s.view.Capacity()
+}
+
+// early reports whether the sound that is next would arrive before its turn: frames are released in their order, so what goes ahead of a picture that
+// is late already waits for it at the other end, and makes it later still.
+func (s *Sender) early() bool {
+	if !s.stretches() {
+		return false
+	}
+	it, ok := s.queues[queueAudio].peek()
+	if !ok {
+		return false
+	}
+	id := it.ref
+	if it.kind == sendSource {
+		id = s.packet(it.ref).block
+	}
+	b := s.block(id)
+	if b == nil || it.kind != sendSource && it.kind != sendRepair {
+		return false
+	}
+	for {
+		next, ok := s.queues[queueMedia].peek()
+		if !ok || next.frame == noFrame {
+			return false
+		}
+		if p := s.picture(next.frame); !p.dropped {
+			return b.capture > p.capture+s.cfg.Latency
+		}
+		s.pass(next)
+	}
+}
+
+// bloated reports whether so much stands on the path that sound, too, had better wait here.
+func (s *Sender) bloated() bool {
+	return s.stretches() && s.view != nil && s.view.Queue() > s.cfg.Latency
 }
