@@ -321,6 +321,9 @@ func (s *sending) lookAtMedia() error {
 	return nil
 }
 
+// planning is held while a plan is computed: one at a time in this process, so that several sessions leave a core to those that send.
+var planning sync.Mutex
+
 // plan computes the plan the session lacks, 10 to 100 ms of a core, beside it.
 func (s *sending) plan(wg *sync.WaitGroup) {
 	if s.planning {
@@ -328,6 +331,10 @@ func (s *sending) plan(wg *sync.WaitGroup) {
 	}
 	if setting, wanted := s.tx.PlanWanted(); wanted {
 		s.planning = true
-		wg.Go(func() { s.plans <- fec.NewPlan(setting) })
+		wg.Go(func() {
+			planning.Lock()
+			defer planning.Unlock()
+			s.plans <- fec.NewPlan(setting)
+		})
 	}
 }
