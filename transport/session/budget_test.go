@@ -177,7 +177,7 @@ func TestOutageIsNoLoss(t *testing.T) {
 
 // The latency may grow: what a path cannot carry in time comes late, in order and whole, and once there is room again in time.
 func TestLatencyGrows(t *testing.T) {
-	for _, seed := range []uint64{1, 3, 5} { // 1, 5: a resend that waited, of what had come meanwhile, counted as an answer to the next loss
+	for seed := range uint64(10) { // 1, 5: a resend that waited, of what had come meanwhile, counted as an answer to the next loss
 		latencyGrows(t, seed)
 	}
 }
