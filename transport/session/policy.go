@@ -70,9 +70,9 @@ const (
 // Where much is lost in long bursts the price is a step higher, and not cut at all where a round is hardly longer than the sending of its
 // answers, for there rounds fail more often than planned: ours, from the grid at 20 % in bursts of 8.
 const (
-	longBurst  = 4.2 // packets
-	shortRound = 40 * time.Millisecond
-	shortLoss  = 0.17 // 10 % that comes in bursts is not often taken for so much
+	longBurst   = 4.2 // packets
+	shortRound  = 40 * time.Millisecond
+	surelyHeavy = 0.17 // 10 % that comes in bursts is not often taken for so much
 )
 
 // Where one round fits, and a block of two frames, protection costs up to three times the loss, and a tenth of that goes
@@ -138,9 +138,10 @@ func (p *policy) ahead(k, further int, left float64, c fec.Class) (parity int, p
 		if further >= manyRounds && p.plan.Setting().Burst > 0 {
 			cut = cutPriceBurst
 			switch set := p.plan.Setting(); {
-			case p.round < shortRound && set.Loss >= shortLoss:
+			case set.Loss < surelyHeavy:
+			case p.round < shortRound:
 				cut = 0
-			case set.Burst >= longBurst && p.heavy():
+			case set.Burst >= longBurst:
 				cut--
 			}
 		}

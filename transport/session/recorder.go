@@ -14,11 +14,11 @@ const (
 	reportAgain    = 5 * time.Millisecond // ours: repeats a report on a gap when no other followed,
 	reportRepeats  = 2                    // so often
 	reportHistory  = 100 * time.Millisecond
-	reportQuiet    = time.Millisecond       // ours: after a silence while something is awaited or lost, and again and again,
-	quietMost      = 60 * time.Millisecond  // until it has lasted so long: package arq believes no more
-	quietHistory   = 50 * time.Millisecond  // ours: such reports follow one another, each need not tell all of reportHistory again
-	lossyFor       = 300 * time.Millisecond // ours: a path that lost something is watched so long
-	recorderSize   = 1024                   // transport sequence numbers remembered: 2 × MaxMetrics
+	reportQuiet    = time.Millisecond      // ours: after a silence while something is awaited or lost, and again and again,
+	quietMost      = 60 * time.Millisecond // until it has lasted so long: package arq believes no more
+	quietHistory   = 50 * time.Millisecond // ours: such reports follow one another, each need not tell all of reportHistory again
+	lossyFor       = time.Second           // ours: a path that lost something is watched so long
+	recorderSize   = 1024                  // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
 // recorder is the receiver's memory of arrivals, by transport sequence number.
