@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/bound"
 	"github.com/fairlead-live/fairlead/bench/cc"
 	"github.com/fairlead-live/fairlead/bench/netem/profile"
 	"github.com/fairlead-live/fairlead/bench/show"
@@ -30,7 +31,9 @@ where the scheme tells one.
 
 STALL is seconds without a new picture in 100 s, players of 1 s and of 0.2 s, the wait for a first picture beyond the buffer and the usual latency
 included; SHOWN the pictures that could be decoded; DROPPED the pictures the
-sender gave up, a run: those that nothing refers to, references, key frames, sounds.
+sender gave up, a run: those that nothing refers to, references, key frames, sounds. LIMIT is the least that any scheme sends per byte of pictures
+so that 99.9 % of them are whole in time (see 'fairlead bench limit'), ABOVE what the run sent beyond it, headers, sound and probes included. A
+scheme that shows less than 99.9 %, or takes more time than the latency, may be below.
 
 --equal compares at equal quality: with several rates in --rate, each scheme's stalls at the bitrate of pictures that the first one
 shows on the mean, between two of its runs where it falls between them. Flags:
@@ -90,6 +93,7 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		out, workers = stdout, 1
 	}
 	var rows []show.Row
+	limits := map[string]bound.Limit{}
 	for _, c := range cells {
 		if ctx.Err() != nil {
 			break
@@ -98,7 +102,9 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return fail(stderr, "sim: %v", err)
 		}
-		rows = append(rows, show.Summary(c.profile, &c.sc, runs))
+		row := show.Summary(c.profile, &c.sc, runs)
+		row.Limit = c.limit(limits)
+		rows = append(rows, row)
 	}
 	if err := show.WriteTable(stdout, rows); err != nil {
 		return fail(stderr, "sim: %v", err)
@@ -118,6 +124,7 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 type simCell struct {
 	profile string
+	fresh   bool // a link of its own for each seed
 	sc      show.Scenario
 	link    func(seed uint64) sim.Path
 	rate    func(sim.Path) (congestion.Bitrate, error)
@@ -125,8 +132,9 @@ type simCell struct {
 
 // simLink is a name and the link of a seed.
 type simLink struct {
-	name string
-	make func(seed uint64) sim.Path
+	name  string
+	fresh bool // another one for each seed
+	make  func(seed uint64) sim.Path
 }
 
 // links are what --profile names: profiles, and families whose seeds are links of their own.
@@ -141,7 +149,7 @@ func (f *simFlags) links() (out []simLink, err error) {
 	for _, name := range list(names) {
 		if name == "fresh" {
 			for _, family := range cc.Families() {
-				out = append(out, simLink{family.Name, func(seed uint64) sim.Path {
+				out = append(out, simLink{family.Name, true, func(seed uint64) sim.Path {
 					l := family.Link(seed)
 					return sim.Path{Up: l.Up, Down: l.Down}
 				}})
@@ -152,7 +160,7 @@ func (f *simFlags) links() (out []simLink, err error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, simLink{l.Name, func(uint64) sim.Path { return sim.Path{Up: l.Up, Down: l.Down} }})
+		out = append(out, simLink{l.Name, false, func(uint64) sim.Path { return sim.Path{Up: l.Up, Down: l.Down} }})
 	}
 	return out, nil
 }
@@ -187,7 +195,7 @@ func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
 					if _, err := rate(l.make(1)); err != nil {
 						return nil, err
 					}
-					cells = append(cells, simCell{l.name, f.scenario(s, k), l.make, rate})
+					cells = append(cells, simCell{l.name, l.fresh, f.scenario(s, k), l.make, rate})
 				}
 			}
 		}
@@ -254,6 +262,25 @@ func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) 
 		}
 	}
 	return runs, nil
+}
+
+// limit is what is possible over the link at the rate that the encoder is given; known holds what was computed before.
+func (c *simCell) limit(known map[string]bound.Limit) bound.Limit {
+	if c.fresh {
+		return bound.Limit{Why: "each seed is a link of its own"}
+	}
+	path := c.link(1)
+	rate, err := c.rate(path)
+	if err != nil {
+		return bound.Limit{Why: err.Error()}
+	}
+	key := fmt.Sprint(c.profile, rate)
+	l, ok := known[key]
+	if !ok {
+		l = bound.Of(&path.Up, &path.Down, float64(rate), c.sc.Latency)
+		known[key] = l
+	}
+	return l
 }
 
 // plans are shared by all runs: each takes 10 to 100 ms.

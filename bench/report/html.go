@@ -59,10 +59,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Lines                     []pageLine
 	}{
 		Made: r.Made.Format(time.DateTime + " UTC"), Command: strings.Join(r.Command, " "), Provenance: r.provenance(), Partial: r.Partial,
-		Head: []string{"profile", "scheme", "seeds"}, Rows: r.tableRows(), Skipped: r.Skipped, Profiles: r.Profiles, Schemes: r.Schemes,
-	}
-	for _, n := range tableMetrics {
-		data.Head = append(data.Head, metricByName(n).title)
+		Head: tableHead(), Rows: r.tableRows(), Skipped: r.Skipped, Profiles: r.Profiles, Schemes: r.Schemes,
 	}
 	if len(r.Profiles) > 0 && len(r.Schemes) > 0 && len(r.Cells) > 0 {
 		for _, h := range []struct {

@@ -52,8 +52,10 @@ type Settings struct {
 
 // Profile is a link's name and what it does, in words.
 type Profile struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
+	Name    string  `json:"name"`
+	Title   string  `json:"title"`
+	Limit   float64 `json:"limit_wire_per_media,omitempty"` // the least that any scheme sends there: bench/bound; absent: not known,
+	NoLimit string  `json:"no_limit,omitempty"`             // and why
 }
 
 // Scheme is a way to carry media.

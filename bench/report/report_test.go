@@ -22,7 +22,7 @@ func sample(bad float64) *Report {
 		Format: Format, Made: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Command: []string{"fairlead", "bench", "run"},
 		Host:     Host{Kernel: "Linux 6.1", CPU: "A <fast> one", Cores: 2, Go: "go1.26", Programs: map[string]string{"ffmpeg": "5.1"}},
 		Settings: Settings{Seconds: 20, LatencyMs: 300, MediaBps: 4e6, Seeds: []uint64{1, 2, 3}, Parallel: 1},
-		Profiles: []Profile{{"lossy", "5 % loss"}, {"clean", "nothing"}}, Schemes: []Scheme{{Name: "srt", Group: "srt"}, {Name: "rtmp", Group: "rtmp"}},
+		Profiles: []Profile{{Name: "lossy", Title: "5 % loss", Limit: 1.05}, {Name: "clean", Title: "nothing", NoLimit: "a trace"}}, Schemes: []Scheme{{Name: "srt", Group: "srt"}, {Name: "rtmp", Group: "rtmp"}},
 		Skipped: []Skipped{{"rist", "program ristsender is not here"}},
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -130,7 +130,7 @@ func TestTable(t *testing.T) {
 	if err := sample(0).WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"lossy", "never", "±", "skipped rist: program ristsender is not here"} {
+	for _, want := range []string{"lossy", "never", "±", "skipped rist: program ristsender is not here", "above", " 1.05 ", "No limit known for clean: a trace."} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, b.String())
 		}

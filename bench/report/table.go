@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/bound"
 )
 
 // tableMetrics are the columns of the short tables.
@@ -17,10 +19,7 @@ var tableMetrics = []string{
 // WriteTable writes the summary for a terminal.
 func (r *Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	head := []string{"profile", "scheme", "seeds"}
-	for _, n := range tableMetrics {
-		head = append(head, metricByName(n).title)
-	}
+	head := tableHead()
 	fmt.Fprintln(t, strings.Join(head, "\t"))
 	for _, l := range r.tableRows() {
 		fmt.Fprintln(t, strings.Join(l, "\t"))
@@ -31,15 +30,49 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "skipped %s: %s\n", s.Scheme, s.Why)
 	}
-	return nil
+	_, err := io.WriteString(w, r.noLimits())
+	return err
 }
 
-// WriteMarkdown writes the same table for a document, and below it how it was made.
-func (r *Report) WriteMarkdown(w io.Writer) error {
+// tableHead is the head of the table, but for the marks.
+func tableHead() []string {
 	head := []string{"profile", "scheme", "seeds"}
 	for _, n := range tableMetrics {
 		head = append(head, metricByName(n).title)
 	}
+	return append(head, "limit", "above")
+}
+
+// distance is the limit of the row's profile and how much more the row has sent.
+func (r *Report) distance(w *row) (limit, above string) {
+	m := metricByName("wire_per_media")
+	for _, p := range r.Profiles {
+		if p.Name != w.profile || p.Limit == 0 {
+			continue
+		}
+		l := bound.Limit{Wire: p.Limit}
+		if e := m.estimate(w.judged()); e.N > 0 && e.Mean > 0 {
+			return l.String(), fmt.Sprintf("%+.2f", l.Above(e.Mean))
+		}
+		return l.String(), "–"
+	}
+	return "–", "–"
+}
+
+// noLimits says why the profiles without a limit have none.
+func (r *Report) noLimits() string {
+	var b strings.Builder
+	for _, p := range r.Profiles {
+		if p.NoLimit != "" {
+			fmt.Fprintf(&b, "No limit known for %s: %s.\n", p.Name, p.NoLimit)
+		}
+	}
+	return b.String()
+}
+
+// WriteMarkdown writes the same table for a document, and below it how it was made.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	head := tableHead()
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)+1))
 	for _, l := range r.tableRows() {
@@ -60,7 +93,8 @@ func (r *Report) tableRows() [][]string {
 			m := metricByName(n)
 			l = append(l, m.format(m.estimate(row.judged())))
 		}
-		out = append(out, append(l, row.marks()))
+		limit, above := r.distance(&row)
+		out = append(out, append(l, limit, above, row.marks()))
 	}
 	return out
 }
@@ -79,6 +113,7 @@ func (r *Report) provenance() string {
 	if r.Partial {
 		b.WriteString("Partial: the run was interrupted.\n")
 	}
+	b.WriteString(r.noLimits())
 	return b.String()
 }
 

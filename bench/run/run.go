@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-live/fairlead/bench/bound"
 	"github.com/fairlead-live/fairlead/bench/report"
 	"github.com/fairlead-live/fairlead/bridge/stutter"
 )
@@ -97,6 +98,10 @@ func (p *Plan) Run(ctx context.Context) (*report.Report, error) {
 	r.Settings = report.Settings{
 		Seconds: p.Duration.Seconds(), LatencyMs: float64(p.Latency.Milliseconds()), Seeds: p.Seeds, Parallel: workers, Clip: p.clipName(),
 		MediaBps: float64(clip.Bytes) * 8 / clip.Duration().Seconds(),
+	}
+	for i := range p.Profiles {
+		l := bound.Of(&p.Profiles[i].Up, &p.Profiles[i].Down, r.Settings.MediaBps, p.Latency)
+		r.Profiles[i].Limit, r.Profiles[i].NoLimit = l.Wire, l.Why
 	}
 	control, err := newControl(ctx)
 	if err != nil {

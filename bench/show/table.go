@@ -5,6 +5,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fairlead-live/fairlead/bench/bound"
 )
 
 // Row is what the seeds of one scenario came to: means.
@@ -15,8 +17,9 @@ type Row struct {
 	Longest                  time.Duration
 	Never                    float64 // share of the pictures
 	P50, P99                 time.Duration
-	Made, Shown, Wire        float64    // Mbit/s
-	Ratio                    float64    // wire ÷ media that could be shown
+	Made, Shown, Wire        float64 // Mbit/s
+	Ratio                    float64 // wire ÷ media that could be shown
+	Limit                    bound.Limit
 	Sound, Whole             float64    // shares
 	Drops                    [4]float64 // a run: droppable, reference, key, audio
 	Told                     float64
@@ -61,14 +64,21 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 // WriteTable prints rows as a table for a terminal, and faults below it.
 func WriteTable(w io.Writer, rows []Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tP50 ms\tP99\tWHOLE\tSOUND\tDROPPED d/r/k/a")
+	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tLIMIT\tABOVE\tP50 ms\tP99\tWHOLE\tSOUND\tDROPPED d/r/k/a")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.3f%%\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
-			r.Profile, r.Scheme, r.Encoder, r.Seeds, r.Stall1, r.Stall02, r.Longest.Seconds(), 100*r.Never, r.Made, r.Shown, r.Wire, r.Ratio,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%d\t%d\t%.3f%%\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
+			r.Profile, r.Scheme, r.Encoder, r.Seeds, r.Stall1, r.Stall02, r.Longest.Seconds(), 100*r.Never, r.Made, r.Shown, r.Wire, r.Ratio, r.Limit, r.above(),
 			r.P50.Milliseconds(), r.P99.Milliseconds(), 100*r.Whole, 100*r.Sound, r.Drops[0], r.Drops[1], r.Drops[2], r.Drops[3])
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	said := map[string]bool{}
+	for _, r := range rows {
+		if why := r.Profile + ": " + r.Limit.Why; r.Limit.Why != "" && !said[why] {
+			said[why] = true
+			fmt.Fprintf(w, "no limit known for %s\n", why)
+		}
 	}
 	for _, r := range rows {
 		for _, f := range r.Faults {
@@ -76,4 +86,12 @@ func WriteTable(w io.Writer, rows []Row) error {
 		}
 	}
 	return nil
+}
+
+// above is the distance to the limit.
+func (r *Row) above() string {
+	if !r.Limit.Known() || r.Ratio == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%+.2f", r.Limit.Above(r.Ratio))
 }

@@ -72,6 +72,20 @@ type Result struct {
 	Hybrid Hybrid
 }
 
+// Least is the least overhead of all schemes, and whether any reaches the target.
+func (r *Result) Least() (overhead float64, ok bool) {
+	overhead = math.Inf(1)
+	for _, o := range []struct {
+		overhead float64
+		ok       bool
+	}{{r.ARQ.Overhead, r.ARQ.OK}, {r.Block.Overhead, r.Block.OK}, {r.Slide.Overhead, r.Slide.OK}, {r.Hybrid.Overhead, r.Hybrid.OK}} {
+		if o.ok && o.overhead < overhead {
+			overhead, ok = o.overhead, true
+		}
+	}
+	return overhead, ok
+}
+
 // ARQ is resending alone.
 type ARQ struct {
 	Rounds    int
