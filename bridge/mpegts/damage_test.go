@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
@@ -440,5 +441,26 @@ func TestClockUnwraps(t *testing.T) {
 	base := c.unwrap(8000)
 	if got := c.unwrap(11000); got-base != 3000 {
 		t.Errorf("after a restart of the encoder: %d on", got-base)
+	}
+}
+
+// A publisher that is killed leaves a picture half sent: a decoder shows garbage for it, so it is not delivered where pictures are known to end in stuffing.
+func TestWhatIsCutOffAtTheEndIsDropped(t *testing.T) {
+	sizes := make([]int, 60)
+	for i := range sizes {
+		sizes[i] = 5000
+	}
+	frames := pick(testFrames(t, media.H264, time.Second, sizes), 0)
+	ts := mux(t, frames)
+	for packets := range 5 {
+		d := NewDemuxer(Config{})
+		got := demux(t, d, ts[:len(ts)-packets*PacketSize], 1316)
+		want, drops := len(frames), uint64(0)
+		if packets > 0 {
+			want, drops = want-1, 1
+		}
+		if s := d.Stats(); len(got) != want || s.Drops[DropDamaged] != drops {
+			t.Errorf("without the last %d packets: %d of %d frames, %s", packets, len(got), len(frames), dropped(s))
+		}
 	}
 }

@@ -121,11 +121,21 @@ func (d *Demuxer) pes(s *stream, p *packet) DropReason {
 	return dropNone
 }
 
-// end ends the PES packet in progress, if any, because another one starts or nothing more comes.
+// end ends the PES packet in progress, if any, because another one starts or nothing more comes. Where pictures end in stuffing, one that does not
+// when nothing more comes was cut off: a decoder shows garbage for it, or gives up.
 func (d *Demuxer) end(s *stream, how ending) {
-	if s.open {
+	switch {
+	case !s.open:
+	case how == endStream && s.want < 0 && !s.stuffing && d.trusted(s):
+		d.damage(s, DropDamaged)
+	default:
 		d.finish(s, how)
 	}
+}
+
+// trusted reports whether pictures of a stream end in stuffing.
+func (d *Demuxer) trusted(s *stream) bool {
+	return s.codec.IsVideo() && !s.off && d.cfg.EarlyAfter > 0 && s.proven >= min(d.cfg.EarlyAfter, trustAfter)
 }
 
 // reopen takes back an end that was none: the picture is delivered again when it is whole.
@@ -149,7 +159,7 @@ func (d *Demuxer) noEarly(s *stream) {
 
 // damage gives up the PES packet in progress, if any, and remembers that something is missing.
 func (d *Demuxer) damage(s *stream, r DropReason) {
-	if s.open && r == DropDamaged && s.want < 0 && s.stuffing && !s.off && d.cfg.EarlyAfter > 0 && s.proven >= min(d.cfg.EarlyAfter, trustAfter) {
+	if s.open && r == DropDamaged && s.want < 0 && s.stuffing && d.trusted(s) {
 		d.finish(s, endNext) // what is missing came after its end
 	}
 	if s.open {
