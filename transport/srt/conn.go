@@ -133,6 +133,9 @@ func (c *Conn) Stats() Stats {
 
 // Silence is how long nothing has come of the peer, control packets included: of a group, of any member.
 func (c *Conn) Silence(now time.Time) time.Duration {
+	if errors.Is(c.ending, ErrShutdown) { // it has said that it ends: no path swallows it
+		return 0
+	}
 	heard := c.heard
 	for _, m := range c.members {
 		heard = max(heard, m.heard)
