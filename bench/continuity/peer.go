@@ -80,7 +80,7 @@ func exists(f string) bool {
 	return err == nil
 }
 
-// start starts the relay. in: HOST:PORT to listen on; a, b: HOST:PORT of the tiers.
+// start starts the relay in dir. in: HOST:PORT to listen on; a, b: HOST:PORT of the tiers.
 func (p *Peer) start(dir, in, a, b string, log *os.File) (*exec.Cmd, error) {
 	_, port, err := net.SplitHostPort(in)
 	if err != nil {
@@ -96,8 +96,12 @@ func (p *Peer) start(dir, in, a, b string, log *os.File) (*exec.Cmd, error) {
 	for _, a := range p.Args {
 		args = append(args, fill.Replace(a))
 	}
-	cmd := exec.Command(p.Program, args...)
-	cmd.Stdout, cmd.Stderr = log, log
+	program, err := filepath.Abs(p.Program)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log // MediaMTX leaves files where it starts
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("continuity: %s: %w", p.Name, err)
 	}

@@ -39,7 +39,7 @@ func TestMediaMTX(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, conf)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
