@@ -93,7 +93,11 @@ func (tab *Tab) run(t testing.TB, actions ...chromedp.Action) {
 // Wait waits until a JavaScript expression is true.
 func (tab *Tab) Wait(t testing.TB, expression string) {
 	t.Helper()
-	tab.run(t, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(Patience)))
+	ctx, cancel := context.WithTimeout(tab.ctx, Patience+10*time.Second) // the page keeps no time when it draws nothing
+	defer cancel()
+	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(Patience))); err != nil {
+		t.Fatalf("%v: %s; the browser said %q", err, expression, tab.Said())
+	}
 }
 
 // Text returns what an element says.

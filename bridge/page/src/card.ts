@@ -131,9 +131,9 @@ export class Card {
     this.last = link && { at, link };
   }
 
-  // watch keeps the picture running while the stream is live; a player that has failed is made anew with the next sample.
+  // watch keeps the picture running while there is a stream, held or live; a player that has failed is made anew with the next sample.
   private watch(s: Stream): void {
-    if (s.state !== 'live' || this.playing || !s.tracks.length || !mpegts.isSupported()) return;
+    if (this.playing || !s.tracks.length || !mpegts.isSupported()) return;
     this.playing = true;
     const p = mpegts.createPlayer(
       { type: 'flv', isLive: true, url: picture(this.name), hasAudio: s.tracks.some((t) => !t.width), hasVideo: s.tracks.some((t) => t.width) },
