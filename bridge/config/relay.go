@@ -30,8 +30,10 @@ type Relay struct {
 	SRT  string // address; empty: off
 	QUIC string
 	RTMP string
-	HTTP string
-	API  string
+	// RTMPS is RTMP over TLS; empty: off
+	RTMPS string
+	HTTP  string
+	API   string
 
 	APIToken string // empty: the API answers requests to a loopback name only
 
@@ -42,6 +44,9 @@ type Relay struct {
 
 	QUICCert string // PEM files; empty: self-signed for this run
 	QUICKey  string
+
+	RTMPSCert string // PEM files; empty: QUIC's
+	RTMPSKey  string
 
 	AuthSecret     []string // of our expiring tokens
 	AuthJWTSecret  []string
@@ -78,6 +83,7 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.SRT, "srt", DefaultSRT, "SRT listen `ADDR` (UDP); empty turns it off")
 	s.String(&r.QUIC, "quic", DefaultQUIC, "QUIC listen `ADDR` (UDP) for fairlead push; empty turns it off")
 	s.String(&r.RTMP, "rtmp", DefaultRTMP, "RTMP listen `ADDR`; empty turns it off")
+	s.String(&r.RTMPS, "rtmps", "", "RTMP over TLS listen `ADDR`, such as :1936; empty turns it off")
 	s.String(&r.HTTP, "http", DefaultHTTP, "HTTP listen `ADDR` (HTTP-FLV, readiness); empty turns it off")
 	s.String(&r.API, "api", DefaultAPI, "API listen `ADDR` (state, metrics, the page); empty turns it off")
 	s.String(&r.APIToken, "api-token", "", "`SECRET` the API asks for; without it, only requests to localhost are answered; env:NAME and file:PATH")
@@ -99,6 +105,8 @@ func (r *Relay) Bind(s *Set) {
 	s.String(&r.WebhookSecret, "webhook-secret", "", "`SECRET` that signs it, 16 characters or more; env:NAME and file:PATH")
 	s.String(&r.QUICCert, "quic-cert", "", "`FILE` with the certificate of QUIC (PEM); without it self-signed, and the URLs carry its pin")
 	s.String(&r.QUICKey, "quic-key", "", "`FILE` with the certificate's key (PEM); when both files are absent, they are made")
+	s.String(&r.RTMPSCert, "rtmps-cert", "", "`FILE` with the certificate of RTMPS (PEM), read again when it is renewed; without it QUIC's")
+	s.String(&r.RTMPSKey, "rtmps-key", "", "`FILE` with that certificate's key (PEM)")
 	s.Duration(&r.Drain, "drain", 0, "when told to end, give publishers this long to move on to another relay: over QUIC, and over RTMP where they understand it")
 	s.String(&r.DrainTo, "drain-to", "", "`URL` of that relay, fairlead://…; without it they call the same address again")
 	s.String(&r.DrainToRTMP, "drain-to-rtmp", "", "`URL` of that relay for publishers over RTMP, rtmp(s)://…; without it they call the same address again")
@@ -121,7 +129,7 @@ type Destination struct {
 
 // Validate checks every field; the error names the field and the value, and wraps ErrUsage.
 func (r *Relay) Validate() error {
-	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"quic", r.QUIC}, {"rtmp", r.RTMP}, {"http", r.HTTP}, {"api", r.API}} {
+	for _, a := range [...]struct{ word, addr string }{{"srt", r.SRT}, {"quic", r.QUIC}, {"rtmp", r.RTMP}, {"rtmps", r.RTMPS}, {"http", r.HTTP}, {"api", r.API}} {
 		if a.addr == "" {
 			continue
 		}
@@ -161,6 +169,9 @@ func (r *Relay) Validate() error {
 	}
 	if n := len(r.SRTPassphrase); n > 0 && (n < 10 || n > 79) {
 		return fmt.Errorf("%w: srt-passphrase: %d characters; SRT wants 10 to 79", ErrUsage, n)
+	}
+	if (r.RTMPSCert == "") != (r.RTMPSKey == "") {
+		return fmt.Errorf("%w: rtmps-cert and rtmps-key go together", ErrUsage)
 	}
 	if (r.QUICCert == "") != (r.QUICKey == "") {
 		return fmt.Errorf("%w: quic-cert and quic-key go together", ErrUsage)

@@ -54,6 +54,7 @@ type Relay struct {
 	srt      *srtlink.Listener
 	quic     *quiclink.Listener
 	rtmp     net.Listener
+	rtmps    net.Listener
 	rtmpd    *rtmpserver.Server
 	http     net.Listener
 	api      net.Listener
@@ -152,11 +153,18 @@ func (r *Relay) listen() error {
 			return explain("quic", r.cfg.QUIC, err)
 		}
 	}
+	if r.cfg.RTMP != "" || r.cfg.RTMPS != "" {
+		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, MaxConns: cmp.Or(r.cfg.Connections, config.DefaultConnections), Authorize: r.authorizeRTMP, Watch: r.watchRTMP})
+	}
 	if r.cfg.RTMP != "" {
 		if r.rtmp, err = net.Listen("tcp", r.cfg.RTMP); err != nil {
 			return explain("rtmp", r.cfg.RTMP, err)
 		}
-		r.rtmpd = rtmpserver.New(rtmpserver.Config{Hub: r.hub, Logger: r.log, MaxConns: cmp.Or(r.cfg.Connections, config.DefaultConnections), Authorize: r.authorizeRTMP, Watch: r.watchRTMP})
+	}
+	if r.cfg.RTMPS != "" {
+		if err := r.listenRTMPS(); err != nil {
+			return err
+		}
 	}
 	if r.cfg.HTTP != "" {
 		if r.http, err = net.Listen("tcp", r.cfg.HTTP); err != nil {
@@ -192,6 +200,9 @@ func (r *Relay) close() {
 	}
 	if r.rtmp != nil {
 		_ = r.rtmp.Close()
+	}
+	if r.rtmps != nil {
+		_ = r.rtmps.Close()
 	}
 	if r.srt != nil { // only Serve closes it
 		ctx, cancel := context.WithCancel(context.Background())
@@ -248,6 +259,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	if r.rtmp != nil {
 		serve("rtmp", func(ctx context.Context) error { return r.rtmpd.Serve(ctx, r.rtmp) })
+	}
+	if r.rtmps != nil {
+		serve("rtmps", func(ctx context.Context) error { return r.rtmpd.Serve(ctx, r.rtmps) })
 	}
 	if r.http != nil {
 		serve("http", r.serveHTTP)

@@ -96,6 +96,11 @@ func (r *Relay) publishing(cfg *config.Relay, name string, add func(use, label, 
 		add("publish", "OBS, RTMP", "", "Server rtmp://%s/%s   Stream Key %s%s", host, app, key, query)
 		add("publish", "ffmpeg, RTMP", "", "ffmpeg -re -i INPUT -c copy -f flv 'rtmp://%s/%s%s'", host, name, query)
 	}
+	if r.rtmps != nil {
+		host := hostPort(r.rtmps.Addr(), "443")
+		add("publish", "OBS, RTMPS", "OBS wants a certificate that this machine trusts", "Server rtmps://%s/%s   Stream Key %s%s", host, app, key, query)
+		add("publish", "ffmpeg, RTMPS", "", "ffmpeg -re -i INPUT -c copy -f flv 'rtmps://%s/%s%s'", host, name, query)
+	}
 }
 
 // QUICURL returns where a stream is published over QUIC; with our key's pin when no authority vouches for it.

@@ -38,7 +38,11 @@ func (r *Relay) serve(ctx context.Context, what string, l net.Listener, h http.H
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         limit.state,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			_ = tcp.Live(nc, tcp.NotSentLowWater, 0) // a player's queue is ours, where what is stale can be dropped
+			return ctx
+		},
+		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -38,9 +38,9 @@ func parsePin(s string) ([]byte, error) {
 	return b, nil
 }
 
-// identity loads a certificate and key. Without files it makes a self-signed one for this run; with names of files that do
+// Identity loads a certificate and key, and reports whether it vouches for itself. Without files it makes a self-signed one for this run; with names of files that do
 // not exist, one that is kept there, so that its pin stays.
-func identity(certFile, keyFile string) (tls.Certificate, bool, error) {
+func Identity(certFile, keyFile string) (tls.Certificate, bool, error) {
 	if certFile == "" && keyFile == "" {
 		cert, _, _, err := selfSigned()
 		return cert, true, err

@@ -147,7 +147,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cert, self, err := identity(cfg.CertFile, cfg.KeyFile)
+	cert, self, err := Identity(cfg.CertFile, cfg.KeyFile)
 	if err != nil {
 		return nil, err
 	}
