@@ -29,6 +29,8 @@ type Link struct {
 	Missing       uint64        // of all that was sent, resends and repair included, where that is known apart from Lost
 	Overrun       uint64        // the relay had no room for them
 	Refused       uint64        // frames the publisher dropped because they did not fit, where it says so
+	Reports       uint64        // of what came and what did not, sent to the publisher, where the relay counts them
+	ReportBytes   uint64        // of them
 	Silent        time.Duration // since anything came
 	Queue         time.Duration // delay that stands at the bottleneck
 	Paths         []Path        // of a publisher that uses several

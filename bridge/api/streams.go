@@ -65,6 +65,8 @@ type LinkView struct {
 	Repaired      uint64  `json:"repaired_packets"`
 	Dropped       uint64  `json:"dropped_packets"`
 	Belated       uint64  `json:"belated_packets"`
+	Reports       uint64  `json:"feedback_packets,omitempty"` // over QUIC
+	ReportBytes   uint64  `json:"feedback_bytes,omitempty"`
 
 	Paths []PathView `json:"paths,omitempty"` // of a publisher that uses several
 }
@@ -163,6 +165,7 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 			v.Publisher.Link = &LinkView{
 				RTTms: round1(float64(l.RTT) / 1e6), LatencyMS: l.Latency.Milliseconds(), Received: l.Received, ReceivedBytes: l.ReceivedBytes,
 				Lost: l.Lost, Retransmitted: l.Retransmitted, Repaired: l.Repaired, Dropped: l.Dropped, Belated: l.Belated,
+				Reports: l.Reports, ReportBytes: l.ReportBytes,
 			}
 			for _, p := range l.Paths {
 				v.Publisher.Link.Paths = append(v.Publisher.Link.Paths, PathView{

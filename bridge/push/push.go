@@ -257,10 +257,12 @@ type Status struct {
 	Queue           time.Duration // that stands at the bottleneck
 	Loss            float64       // usual loss ratio, 0..1
 	Reconnects      int
+	Feedback        uint64 // the relay's reports that arrived
+	FeedbackBytes   uint64 // of them, without IP and UDP headers
 
-	// Of srt:// only; Packets counts as well.
+	// Of fairlead:// and srt://; of the latter Packets counts as well.
 	Resent uint64 // packets sent again
-	Parity uint64 // packets of the packet filter
+	Parity uint64 // repair symbols; packets of the packet filter
 }
 
 // Status returns a snapshot of every output, in the order of the URLs.

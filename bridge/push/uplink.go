@@ -179,5 +179,6 @@ func (u *uplinkOutput) status() Status {
 	st.RecoveredFEC, st.RecoveredResend, st.Late, st.Lost = s.Relay.RecoveredByRepair, s.Relay.RecoveredByResend, s.Relay.Late, s.Relay.Lost
 	st.FramesDelivered, st.FramesLost, st.Target, st.Reconnects = s.Relay.FramesDelivered, s.Relay.FramesLost, int64(s.Target), s.Reconnects
 	st.Reason, st.Queue, st.Loss = s.Reason, s.Queue, s.Loss
+	st.Feedback, st.FeedbackBytes, st.Resent, st.Parity = s.Sender.Feedback, s.Sender.BytesReceived, s.Sender.Resends, s.Sender.Repairs
 	return st
 }

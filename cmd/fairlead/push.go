@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -215,6 +216,8 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 				line["carriage"], line["loss_ratio"], line["packets"] = s.Carriage, lossRatio(s, before[i]), s.Packets
 				line["recovered_fec"], line["recovered_resend"], line["late"], line["lost"] = s.RecoveredFEC, s.RecoveredResend, s.Late, s.Lost
 				line["frames_delivered"], line["frames_lost"], line["target_bps"] = s.FramesDelivered, s.FramesLost, s.Target
+				line["resent"], line["parity"] = s.Resent, s.Parity
+				line["feedback_packets"], line["feedback_bytes"], line["feedback_ratio"] = s.Feedback, s.FeedbackBytes, feedbackRatio(s, before[i])
 			}
 			if !s.HasPath && s.Target > 0 { // SRT
 				line["packets"], line["resent"], line["parity"], line["target_bps"] = s.Packets, s.Resent, s.Parity, s.Target
@@ -222,4 +225,13 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 			_ = enc.Encode(line)
 		}
 	}
+}
+
+// feedbackRatio is what the relay's reports took of late, as a share of what was sent.
+func feedbackRatio(now, before push.Status) float64 {
+	sent, back := now.SendBytes-min(now.SendBytes, before.SendBytes), now.FeedbackBytes-min(now.FeedbackBytes, before.FeedbackBytes)
+	if sent == 0 {
+		return 0
+	}
+	return math.Round(1e4*float64(back)/float64(sent)) / 1e4
 }

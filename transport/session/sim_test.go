@@ -149,3 +149,38 @@ func TestUglyPath(t *testing.T) {
 		}
 	})
 }
+
+// marked counts the marks that a controller is told of.
+type marked struct {
+	congestion.Fixed
+	marks, losses int
+}
+
+func (m *marked) Feedback(now, minRTT time.Duration, packets []congestion.Packet) {
+	for i := range packets {
+		if packets[i].CE {
+			m.marks++
+		}
+		if packets[i].Lost {
+			m.losses++
+		}
+	}
+	m.Fixed.Feedback(now, minRTT, packets)
+}
+
+// A link of the bench that marks instead of dropping: each mark comes back in the RFC 8888 reports, and none as a loss.
+func TestMarksComeBack(t *testing.T) {
+	simtest.ForSeeds(t, 3, func(t *testing.T, w *sim.World) {
+		up, err := netem.ParseWords("delay 30ms loss 5% ecn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &marked{Fixed: congestion.Fixed{Rate: 6 * congestion.Mbps}}
+		s := newSimPair(t, w, sim.Path{Up: up, Down: netem.Config{Delay: up.Delay}}, Config{Latency: 300 * time.Millisecond, Controller: c}, 2*congestion.Mbps)
+		w.Run(10 * time.Second)
+		st := s.finish(t)
+		if share := float64(c.marks) / float64(s.tx.Stats().Datagrams); share < 0.04 || share > 0.06 || c.losses > 0 || st.Recovered > 0 {
+			t.Errorf("%.1f %% of the packets came back marked, want the 5 that the link marks; %d losses", 100*share, c.losses)
+		}
+	})
+}
