@@ -159,6 +159,7 @@ func (o *Output) dial(ctx context.Context, t rtmp.Target) (net.Conn, error) {
 // setup talks until publishing has begun.
 func (s *session) setup() error {
 	for !s.client.Ready() {
+		_ = tcp.AckNow(s.nc) // SRS answers in several writes
 		if err := s.step(); err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 
 func setNotSentLowWater(t *net.TCPConn, n int) error { return set(t, unix.TCP_NOTSENT_LOWAT, n) }
 
+func setQuickAck(t *net.TCPConn) error { return set(t, unix.TCP_QUICKACK, 1) }
+
 func setUserTimeout(t *net.TCPConn, d time.Duration) error {
 	return set(t, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }

@@ -9,6 +9,8 @@ import (
 
 func setNotSentLowWater(*net.TCPConn, int) error { return nil }
 
+func setQuickAck(*net.TCPConn) error { return nil }
+
 func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
 func backlog(*net.TCPConn) int { return 0 }
