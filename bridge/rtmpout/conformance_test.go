@@ -316,6 +316,9 @@ func nginxPeer(t *testing.T) peer {
 	}}
 }
 
+// errPortTaken: ffmpeg ended without a file, since somebody else had been given its port meanwhile.
+var errPortTaken = errors.New("ffmpeg has written nothing")
+
 func ffmpegPeer(t *testing.T) peer {
 	ffmpeg := need.Program(t, "ffmpeg")
 	return peer{name: "ffmpeg", live: true, open: func(t *testing.T, key string) (string, func([]*media.Frame) ([]*media.Frame, error)) {
@@ -333,6 +336,9 @@ func ffmpegPeer(t *testing.T) peer {
 		return "rtmp://" + addr + "/live/" + key, func(want []*media.Frame) ([]*media.Frame, error) {
 			if eventually(func() bool { return whole(path, want) || len(ended) > 0 }) != nil {
 				return nil, errors.New("ffmpeg does not write the last frame")
+			}
+			if _, err := os.Stat(path); err != nil {
+				return nil, errPortTaken
 			}
 			got, ok := upTo(framesOf(t, path), want)
 			if !ok {
@@ -484,8 +490,8 @@ func TestConformance(t *testing.T) {
 					}
 					continue
 				}
-				if c.only != "" && !slices.Contains(strings.Fields(c.only), p.name) {
-					results[i][j] = "–"
+				if why, ok := c.cannot[p.name]; ok {
+					results[i][j] = "– " + why
 					continue
 				}
 				t.Run(c.name+"/"+p.name, func(t *testing.T) {
@@ -493,7 +499,11 @@ func TestConformance(t *testing.T) {
 					slots <- struct{}{}
 					defer func() { <-slots }()
 					results[i][j] = "✓"
-					if err := conform(t, c, p); err != nil {
+					err := conform(t, c, p)
+					for again := 0; again < 2 && errors.Is(err, errPortTaken); again++ {
+						err = conform(t, c, p)
+					}
+					if err != nil {
 						results[i][j] = "✗ " + err.Error()
 						t.Error(err)
 					}
@@ -545,9 +555,9 @@ func column(page, name string) (out []string) {
 const conformanceHead = `# What RTMP destinations get
 
 Each case is published into the relay's hub, pushed over RTMP, and read back from the destination: every frame there once, in order, byte for byte, at its time to the
-millisecond, sound and picture moved by the same amount, one publish; also the silence that the hub puts into a gap. ✓ is exactly that; – means that the destination has no
-form for the codec (nginx-rtmp, and ffmpeg before version 6, know no Enhanced RTMP; SRS no AV1 and no Opus over RTMP; MediaMTX records MP3 at times of its own) or for
-the time (ffmpeg's FLV files and SRS end at 2^31 ms).
+millisecond, sound and picture moved by the same amount, one publish; also the silence that the hub puts into a gap. ✓ is exactly that; – is followed by what the destination lacks.
+Each was tried: nginx-rtmp, and ffmpeg before version 6, know no Enhanced RTMP (nginx-rtmp hands on sound that it does not know), and ffmpeg no codec 12; SRS takes neither AV1 nor Opus over
+RTMP, and its times, like those of the FLV files that ffmpeg writes, begin at 0 again at 2^31 ms; MediaMTX records the second unit of MP3 one unit late, and all that follow it.
 
     go test ./bridge/rtmpout -run Conformance -v
 
