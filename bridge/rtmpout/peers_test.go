@@ -228,7 +228,49 @@ func TestNginxIsRestarted(t *testing.T) {
 	need.RealTime(t)
 	t.Parallel()
 	addr := freePort(t)
-	start := nginxRTMP(t, t.TempDir(), addr)
+	restarted(t, addr, nginxRTMP(t, t.TempDir(), addr))
+}
+
+// The same of other servers, where their programs are on PATH.
+func TestOthersAreRestarted(t *testing.T) {
+	need.RealTime(t)
+	for _, s := range []struct{ name, conf string }{
+		{"mediamtx", "rtsp: no\nhls: no\nwebrtc: no\nsrt: no\nmoq: no\nrtmpAddress: %[1]s\npaths:\n  all_others:\n"},
+		{"srs", "listen %[2]s; max_connections 100; daemon off; srs_log_tank console; pid %[3]s/srs.pid; vhost __defaultVhost__ { }\n"},
+	} {
+		program, err := exec.LookPath(s.name)
+		if err != nil {
+			t.Logf("%s is not on PATH", s.name)
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			dir, addr := t.TempDir(), freePort(t)
+			_, port, _ := net.SplitHostPort(addr)
+			conf := filepath.Join(dir, "conf")
+			if err := os.WriteFile(conf, fmt.Appendf(nil, s.conf+"%.0[1]s%.0[2]s%.0[3]s", addr, port, dir), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{conf}
+			if s.name == "srs" {
+				args = []string{"-c", conf}
+			}
+			restarted(t, addr, func() func() {
+				cmd := exec.Command(program, args...)
+				cmd.Dir = dir
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				kill := sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+				t.Cleanup(kill)
+				return kill
+			})
+		})
+	}
+}
+
+// restarted kills a server that start starts on addr, again and again.
+func restarted(t *testing.T, addr string, start func() (kill func())) {
 	h := hub.New(hub.Config{})
 	defer h.Close()
 	cfg := Config{Hub: h, Stream: "live/a", URL: Fixed("rtmp://" + addr + "/live/a")}
