@@ -34,6 +34,7 @@ type loaded struct {
 	pid  int
 	tier *tier
 	idle float64 // resident megabytes before the first stream
+	api  string  // of fairlead
 	stop func()
 }
 
@@ -84,6 +85,10 @@ func TestLoad(t *testing.T) {
 		return cpu
 	}
 	first := used()
+	var told []delays
+	for _, r := range relays {
+		told = append(told, delaysOf(t, r.api))
+	}
 	began := time.Now()
 	ratios := make([][]float64, len(relays)) // of each round
 	for before := first; time.Since(began) < *loadFor; {
@@ -114,6 +119,9 @@ func TestLoad(t *testing.T) {
 		mb := residentMB(t, r.pid)
 		t.Logf("%-10s %d streams %s: latency ms p50 %.1f p95 %.1f p99 %.1f; %.3f CPU-s a stream-minute; %.1f MB, %.2f a stream; %.2f %% of the pictures", r.name, *loadStreams, *loadIn,
 			at(.5), at(.95), at(.99), cpu[i]/float64(*loadStreams)/span.Minutes(), mb, (mb-r.idle)/float64(*loadStreams), 100*float64(len(age))/want)
+		if r.api != "" {
+			t.Logf("%-10s the bridge alone, from a frame's last byte to the destination's socket: %s", r.name, delaysOf(t, r.api).since(told[i]))
+		}
 	}
 	for i, r := range relays[1:] {
 		t.Logf("CPU time of fairlead / %s: %.2f, in rounds of %v: %.2f", r.name, cpu[0]/cpu[i+1], loadRound, ratios[i+1])
@@ -133,13 +141,19 @@ func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
 		t.Fatal(err)
 	}
 	in := l.Addr().String()
-	_ = l.Close()
+	a, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := a.Addr().String()
+	_, _ = l.Close(), a.Close()
 	if p.Name == "fairlead" {
-		p.Args = []string{"relay", "--srt", in, "--quic", "", "--http", "", "--api", "", "--rtmp", in, "--log", "warn"}
+		p.Args = []string{"relay", "--srt", in, "--quic", "", "--http", "", "--api", api, "--rtmp", in, "--log", "warn"}
 		for i := range *loadStreams {
 			p.Args = append(p.Args, "--key", fmt.Sprintf("live/cam%d", i), "--push", fmt.Sprintf("live/cam%d=rtmp://%s/live/cam%d", i, tier.addr, i))
 		}
 	} else {
+		api = ""
 		p.Files["nginx.conf"] = strings.Replace(p.Files["nginx.conf"], "push {a}; push {b};", "push rtmp://"+tier.addr+"/live;", 1)
 	}
 	dir := t.TempDir()
@@ -177,7 +191,7 @@ func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
 			s.kill()
 		})
 	}
-	return loaded{p.Name, cmd.Process.Pid, tier, idle, func() {
+	return loaded{p.Name, cmd.Process.Pid, tier, idle, api, func() {
 		cancel()
 		wg.Wait()
 		_ = cmd.Process.Kill()

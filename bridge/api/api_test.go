@@ -337,8 +337,11 @@ func TestMetricsTable(t *testing.T) {
 		if m.counter {
 			kind = "counter"
 		}
+		if m == &mOutDelay {
+			kind = "histogram"
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, kind, strings.Join(m.labels, ", "), m.help)
-		if !strings.Contains(text, "\n"+m.name+"{") && !strings.Contains(text, "\n"+m.name+" ") {
+		if !strings.Contains(text, "\n"+m.name+"{") && !strings.Contains(text, "\n"+m.name+" ") && !strings.Contains(text, "\n"+m.name+"_bucket{") {
 			t.Errorf("%s is not served", m.name)
 		}
 		if m.counter != strings.HasSuffix(m.name, "_total") {

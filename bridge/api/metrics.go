@@ -43,6 +43,7 @@ var (
 	mOutPublishes  = metric{"fairlead_output_publishes_total", "sessions that went live", true, []string{"id", "stream"}}
 	mOutEnded      = metric{"fairlead_output_ended_total", "sessions and attempts that ended, by cause", true, []string{"id", "stream", "cause"}}
 	mOutLag        = metric{"fairlead_output_lag_seconds", "age of the oldest frame that waits", false, []string{"id", "stream"}}
+	mOutDelay      = metric{"fairlead_output_delay_seconds", "from a frame's last byte (over SRT: its being due; over QUIC: its arrival, so with what of the latency it waits) to the kernel's having it for the destination", false, []string{"id", "stream"}}
 	mOutBacklog    = metric{"fairlead_output_backlog_bytes", "bytes in the kernel that the destination has not acknowledged", false, []string{"id", "stream"}}
 	mStallS        = metric{"fairlead_stream_stall_seconds_total", "seconds in which a viewer with a buffer of 1 s saw a standing picture, by cause", true, []string{"stream", "cause"}}
 	mStalls        = metric{"fairlead_stream_stalls_total", "such stalls, by cause", true, []string{"stream", "cause"}}
@@ -56,7 +57,7 @@ var (
 )
 
 var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
-	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutBacklog,
+	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutDelay, &mOutBacklog,
 	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mWebhook, &mRefused, &mStrays, &mUptime}
 
 func (m *metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.name, m.help, m.labels, nil) }
@@ -67,6 +68,18 @@ func (m *metric) sample(v float64, labels ...string) prometheus.Metric {
 		kind = prometheus.CounterValue
 	}
 	return prometheus.MustNewConstMetric(m.desc(), kind, v, labels...)
+}
+
+// histogram is what a destination's delays are counted in.
+func (m *metric) histogram(d *rtmpout.Delays, labels ...string) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(rtmpout.DelayBounds))
+	n := uint64(0)
+	for i, b := range rtmpout.DelayBounds {
+		n += d.Counts[i]
+		buckets[b.Seconds()] = n
+	}
+	n += d.Counts[len(rtmpout.DelayBounds)]
+	return prometheus.MustNewConstHistogram(m.desc(), n, d.Sum.Seconds(), buckets, labels...)
 }
 
 // collector reads the relay when /metrics is asked for.
@@ -117,6 +130,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for c := range stutter.Cause(stutter.Causes) {
 			ch <- mOutStallS.sample(o.Stutter.Settled[c].Seconds(), o.ID, o.Stream, c.String())
 		}
+		ch <- mOutDelay.histogram(&o.Delays, o.ID, o.Stream)
 		ch <- mOutBacklog.sample(float64(o.Backlog), o.ID, o.Stream)
 	}
 	for i, w := range c.s.cfg.Source.Webhooks() {

@@ -246,11 +246,14 @@ func (o *Output) update(f func(*Stats)) {
 	f(&o.stats)
 }
 
-// sent counts what a session has sent since last.
-func (o *Output) sent(now, last rtmp.FrameStats) {
+// sent counts what a session has sent since last, and how long the last frame of it took; below 0: that says nothing.
+func (o *Output) sent(now, last rtmp.FrameStats, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	st := &o.stats
+	if took >= 0 {
+		st.Delays.add(took)
+	}
 	st.Frames += now.Frames - last.Frames
 	st.Bytes += now.Bytes - last.Bytes
 	st.LeftOut += now.Extra + now.Early + now.NoForm - last.Extra - last.Early - last.NoForm

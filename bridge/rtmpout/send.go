@@ -122,6 +122,8 @@ type sender struct {
 	quiet        *silence  // in place of the sound that there is not
 	silent, left uint64    // frames of it; frames of codecs that the destination does not take
 	armed        time.Time // when the write deadline was set
+	since        time.Time // when send began
+	came         time.Time // out's frame
 	began        time.Time // when out's frame was begun
 	bytes        int       // of it
 }
@@ -148,6 +150,7 @@ func (s *session) send(ctx context.Context) (err error) {
 	t := &s.tx
 	t.turn.Lock()
 	t.out, t.ctx, t.running = tcp.NewVector(s.nc), ctx, true
+	t.since = time.Now()
 	for {
 		if err = t.failed; err == nil {
 			err = s.drain(time.Time{})
@@ -275,7 +278,7 @@ func (s *session) append(f *media.Frame) error {
 	for _, b := range t.out.List {
 		t.bytes += len(b)
 	}
-	t.began = time.Now()
+	t.came, t.began = f.Arrival, time.Now()
 	return nil
 }
 
@@ -309,7 +312,11 @@ func (s *session) flushed() error {
 	now := t.w.Stats()
 	now.Extra += t.left
 	now.Frames -= t.silent
-	o.sent(now, t.last)
+	took := time.Duration(-1)
+	if t.came.After(t.since) { // what is older is of the group of pictures that it begins with
+		took = time.Since(t.came)
+	}
+	o.sent(now, t.last, took)
 	t.last = now
 	bytes := t.bytes
 	t.bytes = 0

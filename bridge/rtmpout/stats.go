@@ -46,6 +46,7 @@ type Stats struct {
 	Lag         time.Duration     // of the oldest queued behind the stream, now
 	Backlog     int               // bytes in the kernel the peer has not acknowledged, now
 	Stutter     stutter.Report    // of a viewer of what was written
+	Delays      Delays            // of the frames sent that came while it was publishing, from media.Frame.Arrival to the kernel's having taken the last byte
 	BacklogAge  time.Duration     // how long ago the oldest of them was written, when last looked at
 }
 
