@@ -16,7 +16,6 @@ const (
 	reportHistory  = 100 * time.Millisecond
 	reportQuiet    = time.Millisecond      // ours: after a silence while something is awaited or lost, and again and again,
 	quietMost      = 60 * time.Millisecond // until it has lasted so long: package arq believes no more
-	quietHistory   = 50 * time.Millisecond // ours: such reports follow one another, each need not tell all of reportHistory again
 	lossyFor       = time.Second           // ours: a path that lost something is watched so long
 	recorderSize   = 1024                  // transport sequence numbers remembered: 2 × MaxMetrics
 )
@@ -123,16 +122,16 @@ func (r *recorder) due() time.Duration {
 	return max(1, at)
 }
 
-// append writes a report about the last reportHistory, or quietHistory when nothing came since the last one.
+// append writes a report about the last reportHistory, also after a silence: where reports are lost in bursts, a packet that no report
+// tells of looks lost as soon as one tells of a later one.
 func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
-	r.from = r.since(now-reportHistory, max(r.from, r.highest+1-wire.MaxMetrics))
-	from := r.from
-	if r.fresh == 0 && !r.urgent {
-		from = r.since(now-quietHistory, from)
+	r.from = max(r.from, r.highest+1-wire.MaxMetrics)
+	for r.from < r.highest && r.at(r.from).at < now-reportHistory {
+		r.from++
 	}
-	n := int(r.highest + 1 - from)
+	n := int(r.highest + 1 - r.from)
 	for i := range n {
-		a := r.at(from + int64(i))
+		a := r.at(r.from + int64(i))
 		r.metrics[i] = 0
 		if a.here {
 			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
@@ -144,13 +143,5 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 		r.again = max(0, r.again-1)
 	}
 	r.fresh, r.urgent, r.sent = 0, false, now
-	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(from), r.metrics[:n], wire.ReportTime(now))
-}
-
-// since is the first packet, from on, that arrived or was missed at t or later; the newest if none did.
-func (r *recorder) since(t time.Duration, from int64) int64 {
-	for from < r.highest && r.at(from).at < t {
-		from++
-	}
-	return from
+	return wire.AppendFeedback(dst, ssrc, ssrc, uint16(r.from), r.metrics[:n], wire.ReportTime(now))
 }
