@@ -16,20 +16,22 @@ const (
 	reportHistory  = 100 * time.Millisecond
 	reportQuiet    = time.Millisecond      // ours: after a silence while something is awaited or lost, and again and again,
 	quietMost      = 60 * time.Millisecond // until it has lasted so long: package arq believes no more
-	lossyFor       = time.Second           // ours: a path that lost something is watched so long
+	lossyFor       = time.Second           // ours: memory of
+	lossyMany      = 12                    // what was missed: from 3 % of 4 Mbit/s on a whole frame in a burst is no rarity
 	recorderSize   = 1024                  // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
 // recorder is the receiver's memory of arrivals, by transport sequence number.
 type recorder struct {
 	ring    [recorderSize]arrival
-	highest int64         // -1 before the first
-	from    int64         // reports begin here
-	fresh   int           // packets since the last report
-	urgent  bool          // something is missing, or was found
-	again   int           // repeats of the last report on a gap still to come, should it be lost
-	open    bool          // the newest frame heard of lacks its end
-	holeAt  time.Duration // when something was missed last; 0: never
+	highest int64   // -1 before the first
+	from    int64   // reports begin here
+	fresh   int     // packets since the last report
+	urgent  bool    // something is missing, or was found
+	again   int     // repeats of the last report on a gap still to come, should it be lost
+	open    bool    // the newest frame heard of lacks its end
+	missed  float64 // packets of late, fading with lossyFor
+	missAt  time.Duration
 	gap     time.Duration // between packets of a frame, smoothed
 	awaits  bool          // media packets that were heard of are missing: resends or repairs should be on their way
 	sent    time.Duration
@@ -60,7 +62,9 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 	}
 	if seq > r.highest {
 		if r.highest >= 0 && seq > r.highest+1 {
-			r.urgent, r.holeAt = true, now
+			r.urgent = true
+			r.missed = r.lately(now) + float64(min(seq-r.highest-1, lossyMany))
+			r.missAt = now
 		}
 		first := max(r.highest+1, seq-recorderSize+1)
 		for s := first; s < seq; s++ {
@@ -93,7 +97,12 @@ func (r *recorder) quiet() time.Duration { return reportQuiet + 3*r.gap/2 }
 
 // listens reports whether silence is worth a report.
 func (r *recorder) listens() bool {
-	return r.open || r.awaits || r.holeAt > 0 && r.heard-r.holeAt < lossyFor
+	return r.open || r.awaits || r.lately(r.heard) >= lossyMany
+}
+
+// lately is how many packets were missed of late.
+func (r *recorder) lately(now time.Duration) float64 {
+	return r.missed * max(0, 1-float64(now-r.missAt)/float64(2*lossyFor))
 }
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
