@@ -1,14 +1,19 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/fairlead-live/fairlead/bench/need"
 	"github.com/fairlead-live/fairlead/bridge/auth"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
+	"github.com/fairlead-live/fairlead/bridge/push"
 )
 
 // A second publisher of a key, over every protocol and under every policy. Nobody is silent for as long as a minute here.
@@ -84,5 +89,31 @@ func TestTakeoverReloads(t *testing.T) {
 	next.Takeover = []string{"oldest"}
 	if _, err := r.Reload(next); !errors.Is(err, config.ErrUsage) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Two encoders with one key, which come back each time they are replaced: after three takeovers the present one keeps the key, and viewers see one stream.
+func TestTwoEncodersOfOneKeyComeToRest(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Takeover: []string{"newest"}, Hold: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 2 {
+		p, err := push.New(push.Config{Input: clipFile(t, 240), URLs: []string{r.rtmpURL("live/cam")}, Loop: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { _ = p.Run(ctx) })
+		waitStream(t, r, "live/cam")
+	}
+	counts := func() hub.StreamCounts { return r.streamNamed(t, "live/cam").Counts }
+	need.Until(t, "one refused for the war", func() bool { return counts().InUse > 0 })
+	then := counts()
+	need.Until(t, "more tries", func() bool { return counts().InUse > then.InUse+4 })
+	if now := counts(); now.Takeovers != then.Takeovers || then.Takeovers < 3 {
+		t.Errorf("%d takeovers before, %d after", then.Takeovers, now.Takeovers)
 	}
 }

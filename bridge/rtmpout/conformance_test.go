@@ -562,7 +562,8 @@ RTMP, and its times, like those of the FLV files that ffmpeg writes, begin at 0 
     go test ./bridge/rtmpout -run Conformance -v
 
 nginx is nginx with its RTMP module, which records; ffmpeg listens (` + "`-listen 1`" + `) and copies into a file; gortmplib is the library behind MediaMTX; fairlead is our own
-server. mediamtx (v1.20.1) records MP4: it knows when pictures are shown, not when they are decoded, works that out anew, and may leave out the first three meanwhile. srs
+server. mediamtx (v1.20.1) records MP4: it knows when pictures are shown, not when they are decoded, works that out anew, and may leave out the first three pictures meanwhile,
+and the sound beside them. srs
 (7.0.18) records FLV. These two are tested where their programs are on PATH (` + "`mediamtx`, `srs`" + `), and elsewhere the page keeps what came out last. With a real encoder's
 stream, whose publisher goes and comes back with another clock, ` + "`go test ./bridge/rtmpout -run MediaMTX -v`" + ` checks that MediaMTX sees one publish and that its
 reader gets the encoder's pictures as they were.
