@@ -21,6 +21,7 @@ import (
 var (
 	loadStreams = flag.Int("load", 0, "streams of TestLoad, which is a study: latency, CPU and memory of relays with so many at once")
 	loadFor     = flag.Duration("load-for", 20*time.Second, "how long")
+	loadSpread  = flag.Bool("load-spread", false, "the streams' key frames are spread over a group of pictures, as those of encoders are; else they come at once")
 	loadIn      = flag.String("load-in", "rtmp", "how they come: rtmp, or srt (fairlead alone)")
 	loadProgram = flag.String("load-program", "", "fairlead `FILE`; more, with commas between, are compared with the first")
 )
@@ -38,15 +39,23 @@ type loaded struct {
 	stop func()
 }
 
-// residentMB is what of a process is in memory.
+// residentMB is what of a process's own memory is resident: the pages of its program, which nobody has to himself and which come as they are used,
+// are not in it.
 func residentMB(t *testing.T, pid int) float64 {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, _ := strconv.ParseFloat(strings.Fields(string(b))[1], 64)
-	return pages * float64(os.Getpagesize()) / 1e6
+	_, anon, ok := strings.Cut(string(b), "RssAnon:")
+	if !ok {
+		t.Fatal("no RssAnon")
+	}
+	kib, err := strconv.ParseFloat(strings.Fields(anon)[0], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib * 1024 / 1e6
 }
 
 // TestLoad carries -load streams of 4 Mbit/s through fairlead and, over RTMP, nginx-rtmp at the same time, so that both see the same machine.
@@ -175,7 +184,11 @@ func startLoad(ctx context.Context, t *testing.T, p Peer) loaded {
 	for i := range *loadStreams {
 		name := fmt.Sprintf("live/cam%d", i)
 		wg.Go(func() {
-			time.Sleep(time.Duration(i) * 33 * time.Millisecond / time.Duration(*loadStreams)) // encoders are not in step
+			over := time.Second / clip.FrameRate // encoders are not in step
+			if *loadSpread {
+				over = 2 * time.Second // the clip's group of pictures
+			}
+			time.Sleep(time.Duration(i) * over / time.Duration(*loadStreams))
 			if *loadIn == "srt" {
 				if err := publishSRT(ctx, in, name); err != nil {
 					t.Errorf("%s: %v", name, err)

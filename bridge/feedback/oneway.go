@@ -40,7 +40,7 @@ func NewOneWay(minRTT time.Duration) *OneWay {
 	if minRTT <= 0 {
 		minRTT = 50 * time.Millisecond
 	}
-	o := &OneWay{minRTT: minRTT, batch: make([]congestion.Packet, 0, oneWayBatch)}
+	o := &OneWay{minRTT: minRTT, batch: make([]congestion.Packet, 0, 64)} // frames of RTMP need no more
 	o.reset()
 	return o
 }

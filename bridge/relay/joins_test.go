@@ -23,7 +23,7 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 )
 
-var joins = flag.Int("joins", 4, "players that join at once in TestJoinersGetAKeyFrame; 100 for the figures in docs/relay.md")
+var joins = flag.Int("joins", 4, "players that join at once in TestJoinersGetAKeyFrame; from 100 on it fails beyond 300 ms, on a machine of which others ask little")
 
 // Players that join at once behind 50 ms of round trip, in the midst of a GOP of 2 s at 4 Mbit/s: from the first SYN to the whole first key frame.
 func TestJoinersGetAKeyFrame(t *testing.T) {
@@ -83,6 +83,9 @@ func TestJoinersGetAKeyFrame(t *testing.T) {
 		all.Wait()
 		slices.Sort(took)
 		rank := func(p int) time.Duration { return took[(len(took)*p+99)/100-1].Round(time.Millisecond) }
+		if limit := 300 * time.Millisecond; *joins >= 100 && rank(95) > limit {
+			t.Errorf("%s: p95 is beyond %v", c.name, limit)
+		}
 		t.Logf("%s, %d joins: first key frame after p50 %v, p95 %v, longest %v", c.name, len(took), rank(50), rank(95), rank(100))
 	}
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // Live judges one track while it runs: the reference players of a Meter, and why the viewer of a buffer of Headline waits. It is owned by one
-// goroutine. Memory: 35 KiB, of an output 3 KiB, and 64 KiB in each player at most while stalls lie ahead.
+// goroutine. Memory: 35 KiB, of an output 4 KiB, and 64 KiB in each player at most while stalls lie ahead.
 //
 // Give it each frame as it leaves (Observe) and ten times a second what is known of its way here (Tick). A Live with an upstream is an output's:
 // what the stream did not have, the output cannot send, and the rest is the destination's (Egress).
