@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-live/fairlead/transport/processor"
 )
 
 // maxBatch is how many packets are read from one source before due packets get their turn again.
@@ -82,7 +84,7 @@ func (c *carrier) ring() {
 // run is the loop; it ends after stop.
 func (c *carrier) run() {
 	defer close(c.done)
-	defer ownProcessor()()
+	defer processor.Own()()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var undo func()

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/tcp"
+	"github.com/fairlead-live/fairlead/transport/processor"
 )
 
 // errAside says that there is something to do in which a loop may not wait: c.aside.
@@ -63,7 +63,7 @@ func (s *Server) nextLoop() *tcp.Loop {
 	defer s.mu.Unlock()
 	if s.loops == nil {
 		s.loops = []*tcp.Loop{}
-		for range max(1, runtime.GOMAXPROCS(0)/2) {
+		for range max(1, processor.Shared()/2) {
 			l, err := tcp.NewLoop()
 			if err != nil {
 				s.cfg.Logger.Debug("rtmp: a goroutine for each publisher", "err", err)

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-live/fairlead/transport/processor"
 )
 
 // loopYield is how often a Loop's goroutine passes through Go's scheduler, which wakes another thread to look for work: one that has not for 10 ms
@@ -53,7 +55,7 @@ type looped struct {
 
 func (l *loop) open() (err error) {
 	l.epoll, l.wake = -1, -1
-	if runtime.GOMAXPROCS(0) == 1 { // a system call that waits would hold the only processor
+	if processor.Shared() == 1 { // a system call that waits would hold the only processor
 		return ErrNoLoop
 	}
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -144,6 +146,7 @@ func (l *loop) rouse() {
 
 // run is the loop's goroutine.
 func (l *loop) run() {
+	defer processor.Beside()()
 	buf := make([]byte, loopRead)
 	events := make([]unix.EpollEvent, 64)
 	looked := time.Now()

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-live/fairlead/transport/processor"
 	"github.com/fairlead-live/fairlead/transport/srt"
 	"github.com/fairlead-live/fairlead/transport/srt/srtla"
 	"github.com/fairlead-live/fairlead/transport/udp"
@@ -53,7 +53,7 @@ type claim struct {
 func listenOwn(cfg Config) (*loops, error) {
 	n := cfg.Loops
 	if n == 0 {
-		n = runtime.GOMAXPROCS(0) / coresALoop
+		n = processor.Shared() / coresALoop
 	}
 	if !udp.CanShare {
 		n = 1

@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-live/fairlead/transport/processor"
 )
 
 // OpenPort takes conn.
 //
 // With more than one processor the socket leaves the runtime's poller: that wakes a thread for each packet that comes while the
-// loop sleeps, which was a third of a listener's CPU time. The loop then sleeps and waits in system calls of its own.
+// loop sleeps, which was a third of a listener's CPU time. The loop then sleeps and waits in system calls of its own (package processor).
 func OpenPort(conn *net.UDPConn) (Port, error) {
-	if runtime.GOMAXPROCS(0) == 1 {
+	if processor.Shared() == 1 {
 		return newConnPort(conn) // a system call that waits would hold the only one
 	}
 	raw, err := conn.SyscallConn()
@@ -37,6 +39,7 @@ func OpenPort(conn *net.UDPConn) (Port, error) {
 		_ = unix.Close(p.fd)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
+	p.back = processor.Beside()
 	_ = conn.Close() // which takes the socket off the poller; p.fd keeps it open
 	a, ok := p.addr.(*net.UDPAddr)
 	p.Reader, p.Writer = newReader(rawFD{p}), newWriter(rawFD{p}, ok && a.IP.To4() == nil)
@@ -49,6 +52,7 @@ type rawPort struct {
 	*Writer
 	addr net.Addr
 	naps int
+	back func() // gives the processor back
 
 	mu       sync.Mutex // guards the descriptors against Close
 	fd, wake int
@@ -105,6 +109,7 @@ func (p *rawPort) Close() error {
 		return net.ErrClosed
 	}
 	p.closed = true
+	p.back()
 	_ = unix.Close(p.wake)
 	err := unix.Close(p.fd)
 	p.fd = -1
