@@ -53,8 +53,9 @@ func (r *rival) suspects(c *Controller, now time.Duration) bool {
 	if c.loss.recent > rivalLoss { // a full buffer may be shorter than T
 		stands = min(stands, c.loss.maxQueue()/2)
 	}
-	if c.queue <= stands || now < r.until || c.out.rate(c.lastSent, sentLook) > rivalSent*c.rate+headroomAdd {
-		r.since = 0 // the queue is short, or we have not yielded ourselves: less is granted than is sent
+	least := c.rate <= 2*float64(c.cfg.Min) && c.out.rate(c.lastSent, sentLook) > rivalSent*c.rate+headroomAdd
+	if c.queue <= stands || now < r.until || least {
+		r.since = 0 // the queue is short, or R can fall no further and more is sent: the queue is our own
 		return false
 	}
 	if r.since == 0 {

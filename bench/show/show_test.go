@@ -105,7 +105,6 @@ func TestSameSeed(t *testing.T) {
 // it the encoder is told 80 % of before.
 func TestOutage(t *testing.T) {
 	const gone, back = 10 * time.Second, 12 * time.Second
-	late := time.Duration(0)
 	for seed := range uint64(4) {
 		r := play(t, "delay 30ms up rate 6mbit limit 250ms at 10s outage 2s", "fairlead", Encoder{Kind: Adaptive, Rate: 8_000_000}, 20*time.Second, seed)
 		first := time.Duration(0)
@@ -127,13 +126,9 @@ func TestOutage(t *testing.T) {
 		if first == 0 || first > back+400*time.Millisecond { // 300 ms, and the 100 ms that the encoder takes to make a key frame
 			t.Errorf("seed %d: the first picture shown is of %v, want 400 ms after the return at most", seed, first-back)
 		}
-		if at == 0 || at > back+2500*time.Millisecond {
-			t.Errorf("seed %d: 80 %% of %d kbit/s are told %v after the return, want 2.5 s", seed, before/1000, at-back)
+		if at == 0 || at > back+2*time.Second {
+			t.Errorf("seed %d: 80 %% of %d kbit/s are told %v after the return, want 2 s", seed, before/1000, at-back)
 		}
-		late += (at - back) / 4
-	}
-	if late > 2*time.Second {
-		t.Errorf("80 %% of the rate are told %v after the return on the mean, want 2 s", late)
 	}
 }
 

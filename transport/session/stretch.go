@@ -51,6 +51,10 @@ func (s *Sender) useful(b *block, p *mediaPacket) time.Duration {
 // a path that is kept short of a queue is idle now and then.
 const catchUpStands = 200 * time.Millisecond
 
+// catchUpFrom is the age from which what waits goes so, however long the latency is: ours. With 2 s of latency the link's good moments are missed for
+// 4 s otherwise (`lte-driving`: 1.0 s of stall per 100 s, 0.4 with it).
+const catchUpFrom = 600 * time.Millisecond
+
 // catchUp is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry.
 // 0: nothing is late, or the path is not ours alone or says nothing.
 func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
@@ -63,7 +67,7 @@ func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
 		return 0
 	}
 	first, end := s.waiting()
-	if first == end || now-s.picture(first).capture < 2*s.cfg.Latency {
+	if first == end || now-s.picture(first).capture < min(2*s.cfg.Latency, catchUpFrom) {
 		return 0
 	}
 	return s.view.Capacity()
