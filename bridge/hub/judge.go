@@ -32,6 +32,7 @@ func (s *stream) look(f stutter.Facts) {
 		if p := sub.info.Player; p != nil {
 			p.mu.Lock()
 			p.live.TickOutput(at, s.live)
+			p.stream = s
 			p.mu.Unlock()
 		}
 	}
@@ -73,9 +74,10 @@ func (s *stream) show(p *Player, f *media.Frame, now time.Duration) {
 // Player judges what a subscriber, or one after another, has read. It outlives them. What a destination does not take is not read, and so
 // its viewers wait; what the stream did not have keeps the stream's cause. Its lock is taken while a stream's is held, and never the other way.
 type Player struct {
-	mu   sync.Mutex // guards what follows
-	live *stutter.Live
-	past stutter.Report // of streams that have ended
+	mu     sync.Mutex // guards what follows
+	live   *stutter.Live
+	stream *stream        // whose judgement live reads; nil: of none so far
+	past   stutter.Report // of streams that have ended
 }
 
 // NewPlayer makes one.
@@ -83,9 +85,28 @@ func NewPlayer() *Player { return &Player{live: stutter.NewOutput()} }
 
 // Report says what its viewers got. Its totals go on when a stream ends and begins anew.
 func (p *Player) Report() stutter.Report {
+	for {
+		p.mu.Lock()
+		s := p.stream
+		p.mu.Unlock()
+		if r, ok := p.reportBeside(s); ok {
+			return r
+		}
+	}
+}
+
+// reportBeside is Report with the lock of the stream whose judgement it reads, if it still does.
+func (p *Player) reportBeside(s *stream) (r stutter.Report, ok bool) {
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.report()
+	if p.stream != s {
+		return r, false
+	}
+	return p.report(), true
 }
 
 func (p *Player) report() stutter.Report {
@@ -98,6 +119,6 @@ func (p *Player) report() stutter.Report {
 func (p *Player) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.past, p.live = p.report(), stutter.NewOutput()
+	p.past, p.live, p.stream = p.report(), stutter.NewOutput(), nil
 	p.past.End()
 }
