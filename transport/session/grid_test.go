@@ -249,6 +249,7 @@ func TestGrid(t *testing.T) {
 
 // On a path without loss little is added: G9.
 func TestDoNoHarm(t *testing.T) {
+	morePlans()
 	for _, c := range []struct {
 		rtt, latency time.Duration
 		most         float64

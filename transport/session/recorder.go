@@ -30,7 +30,8 @@ type recorder struct {
 	urgent  bool    // something is missing, or was found
 	again   int     // repeats of the last report on a gap still to come, should it be lost
 	open    bool    // the newest frame heard of lacks its end
-	missed  float64 // packets of late, fading with lossyFor
+	missed  float64 // packets of late, fading with lossyFor,
+	gaps    float64 // and in how many gaps
 	missAt  time.Duration
 	gap     time.Duration // between packets of a frame, smoothed
 	awaits  bool          // media packets that were heard of are missing: resends or repairs should be on their way
@@ -63,7 +64,9 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 	if seq > r.highest {
 		if r.highest >= 0 && seq > r.highest+1 {
 			r.urgent = true
-			r.missed = r.lately(now) + float64(min(seq-r.highest-1, lossyMany))
+			fade := r.fade(now)
+			r.missed = r.missed*fade + float64(min(seq-r.highest-1, lossyMany))
+			r.gaps = r.gaps*fade + 1
 			r.missAt = now
 		}
 		first := max(r.highest+1, seq-recorderSize+1)
@@ -97,12 +100,17 @@ func (r *recorder) quiet() time.Duration { return reportQuiet + 3*r.gap/2 }
 
 // listens reports whether silence is worth a report.
 func (r *recorder) listens() bool {
-	return r.open || r.awaits || r.lately(r.heard) >= lossyMany
+	return r.open || r.awaits || r.bursts(r.heard)
 }
 
-// lately is how many packets were missed of late.
-func (r *recorder) lately(now time.Duration) float64 {
-	return r.missed * max(0, 1-float64(now-r.missAt)/float64(2*lossyFor))
+// bursts reports whether much was missed of late, two packets and more in a row on average.
+func (r *recorder) bursts(now time.Duration) bool {
+	return r.missed*r.fade(now) >= lossyMany && r.missed >= 2*r.gaps
+}
+
+// fade is what is left of what was missed up to missAt.
+func (r *recorder) fade(now time.Duration) float64 {
+	return max(0, 1-float64(now-r.missAt)/float64(2*lossyFor))
 }
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
@@ -122,7 +130,11 @@ func (r *recorder) due() time.Duration {
 	if r.again > 0 {
 		at = min(at, r.sent+reportAgain)
 	}
-	if again := max(r.heard, r.sent) + r.quiet(); r.listens() && again <= r.heard+quietMost {
+	again := max(r.heard, r.sent) + r.quiet()
+	if r.sent >= r.heard+r.quiet() && !r.bursts(r.heard) { // where losses come one by one the first tells nearly all
+		again = max(again, r.sent+reportAgain)
+	}
+	if r.listens() && again <= r.heard+quietMost {
 		at = min(at, again)
 	}
 	if r.fresh == 0 && at > r.heard+reportHistory {

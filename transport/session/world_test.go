@@ -292,6 +292,11 @@ func (w *world) write() {
 // plans are shared between worlds: each takes some 10 ms, and ten times that under the race detector.
 var plans = map[fec.Setting]*fec.Plan{}
 
+// morePlans lets a test that needs plans of its own have some whatever the tests before it took.
+func morePlans() { planMost = len(plans) + 10 }
+
+var planMost = 60
+
 // plan computes what a sender wants, as a shell does in another goroutine. After some it stops doing so, soon with -short:
 // then older plans serve, as with a shell that has no time.
 func plan(tx *Sender) {
@@ -300,7 +305,7 @@ func plan(tx *Sender) {
 		return
 	}
 	if plans[setting] == nil {
-		if most := map[bool]int{true: 12, false: 60}[testing.Short()]; len(plans) >= most && !*gridAll {
+		if most := map[bool]int{true: 12, false: planMost}[testing.Short()]; len(plans) >= most && !*gridAll {
 			return
 		}
 		plans[setting] = fec.NewPlan(setting)
