@@ -75,6 +75,7 @@ type Stats struct {
 	Repairs       uint64 // repair symbols sent or received
 	Probes        uint64
 	Feedback      uint64 // reports sent or received
+	FeedbackBytes uint64 // of them, UDP payload bytes; only of the end that sends them
 
 	Drops Drops
 }

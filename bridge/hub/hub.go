@@ -148,6 +148,13 @@ func (h *Hub) all() []*stream {
 	return out
 }
 
+// Len is how many streams there are, published or waited for.
+func (h *Hub) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams)
+}
+
 // Close ends every stream: publishers get ErrClosed, subscribers what is queued and then io.EOF.
 func (h *Hub) Close() error {
 	h.mu.Lock()

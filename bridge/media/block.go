@@ -6,12 +6,13 @@ import (
 )
 
 const (
-	// BlockSize is a Block of the smallest class: a quarter of a second of 4 Mbit/s. Class c is BlockSize << c. Ours.
-	BlockSize = 128 << 10
-	// BlockClasses is how many there are: the largest holds 8 MiB, the longest message a publisher may send.
-	BlockClasses = 7
-	// blockFrames is how many frames share a block: two thirds of a second of pictures and their sound.
-	blockFrames = 48
+	// BlockSize is a Block of the smallest class: a sixth of a second of 4 Mbit/s, or a key frame of that. Class c is BlockSize << c. Ours: with
+	// 128 KiB a stream takes 0.1 MB more, for what is not filled yet.
+	BlockSize = 80 << 10
+	// BlockClasses is how many there are: the largest holds 10 MiB; 8 MiB is the longest message a publisher may send.
+	BlockClasses = 8
+	// blockFrames is how many frames share a block: 0.4 s of pictures and their sound.
+	blockFrames = 32
 )
 
 // Block is memory that consecutive frames of one publisher share, and that is used again when nobody holds one of them. Who forgets to let go

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"runtime/debug"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/stutter"
@@ -15,6 +16,7 @@ func (r *Relay) judge(ctx context.Context) error {
 	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
 	var advised time.Time
+	var spare giveBack
 	for {
 		select {
 		case now := <-tick.C:
@@ -23,6 +25,9 @@ func (r *Relay) judge(ctx context.Context) error {
 			if now.Sub(advised) >= adviseEachS {
 				advised = now
 				r.adviser.look(now, r)
+				if spare.look(now, r.hub.Len()) {
+					go debug.FreeOSMemory()
+				}
 			}
 		case <-ctx.Done():
 			return nil

@@ -80,7 +80,7 @@ func quicLink(end *quiclink.End) api.Link {
 		RTT: end.RTT, Received: st.Delivered + st.Recovered + st.Late, ReceivedBytes: st.BytesReceived, Lost: st.Recovered + st.Late + st.Lost,
 		Retransmitted: st.RecoveredByResend, Repaired: st.RecoveredByRepair, Dropped: st.Late + st.Lost, Belated: st.Late,
 		Missing: end.Missing, Overrun: end.Dropped, Refused: refused, Silent: end.Silent, Queue: end.Queue,
-		Reports: st.Feedback, ReportBytes: st.BytesSent,
+		Reports: st.Feedback, ReportBytes: st.FeedbackBytes,
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *quicSink) Close(end quiclink.End) {
 	attrs := []any{"err", end.Err, "video_frames", in.VideoFrames, "audio_frames", in.AudioFrames, "frames_lost", st.FramesLost,
 		"recv_bytes", st.BytesReceived, "sent", st.Sent, "delivered", st.Delivered, "recovered_resend", st.RecoveredByResend,
 		"recovered_fec", st.RecoveredByRepair, "late", st.Late, "lost", st.Lost, "rtt_ms", end.RTT.Milliseconds(), "moved", end.Moved,
-		"feedback_packets", st.Feedback, "feedback_bytes", st.BytesSent}
+		"feedback_packets", st.Feedback, "feedback_bytes", st.FeedbackBytes}
 	for why, n := range st.Drops {
 		if n > 0 {
 			attrs = append(attrs, "dropped_"+transport.DropReason(why).String(), n)

@@ -259,6 +259,7 @@ func (r *Receiver) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 	r.stats.Feedback++
 	r.stats.Datagrams++
 	r.stats.BytesSent += uint64(len(out) - start)
+	r.stats.FeedbackBytes += uint64(len(out) - start)
 	return out, true
 }
 
