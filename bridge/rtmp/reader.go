@@ -308,7 +308,7 @@ func (r *Reader) endChunk() (m Message, ok bool, err error) {
 func (r *Reader) appendPayload(b []byte) error {
 	c := r.cur
 	if want := len(c.buf) + len(b); want > cap(c.buf) {
-		grown := min(max(want, 2*cap(c.buf), 1024), max(want, c.length))
+		grown := min(max(want, 4*cap(c.buf), 1024), max(want, c.length))
 		if r.buffered+grown > r.limits.Buffered {
 			r.release()
 		}
