@@ -1,69 +1,22 @@
 package relay
 
 import (
-	"net"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/clip"
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bench/tier"
 	"github.com/fairlead-live/fairlead/bridge/config"
-	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
 )
-
-// countingTier is a destination that takes one publish and counts its bytes, without memory of its own.
-func countingTier(t *testing.T) (addr string, got *atomic.Int64) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	got = &atomic.Int64{}
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		m := rtmp.NewServer(rtmp.ServerConfig{Random: make([]byte, rtmp.RandomSize)})
-		buf := make([]byte, 64<<10)
-		for accepted := false; ; {
-			n, err := c.Read(buf)
-			if err != nil {
-				return
-			}
-			if accepted {
-				got.Add(int64(n))
-				continue
-			}
-			for b := buf[:n]; ; {
-				ev, n, err := m.Feed(b)
-				b = b[n:]
-				if ev.Kind == rtmp.EventPublish {
-					m.Accept()
-					accepted = true
-				}
-				if _, werr := c.Write(m.Output()); err != nil || werr != nil {
-					return
-				}
-				if ev.Kind == rtmp.EventNone {
-					break
-				}
-			}
-		}
-	}()
-	return l.Addr().String(), got
-}
 
 // In steady state a frame that comes over SRT costs no memory on its whole way: received, held for its time, taken out of the transport stream,
 // cached, and written to a destination. What others of the relay's goroutines allocate meanwhile is less than one for each.
 func TestAFramesWayFromSRTCostsNoAllocation(t *testing.T) {
 	need.RealTime(t)
-	addr, got := countingTier(t)
+	addr, got := tier.Counting(t)
 	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Push: []string{"live/cam=rtmp://" + addr + "/live/cam"}, SRTLatency: 20 * time.Millisecond})
 	src, err := clip.New()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bench/tier"
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/media"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
@@ -46,7 +47,7 @@ func unsentLimits(port int) (limits []int) {
 // sockets of this process, too, and have no limit.)
 func TestTheKernelHoldsLittle(t *testing.T) {
 	need.RealTime(t)
-	far, _ := countingTier(t)
+	far, _ := tier.Counting(t)
 	r := startRelay(t, config.Relay{Key: []string{"live/cam"}, Push: []string{"live/cam=rtmp://" + far + "/live/cam"}})
 	srt, rtmp, http := r.Addrs()
 	ctx, cancel := context.WithCancel(t.Context())

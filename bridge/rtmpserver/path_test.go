@@ -2,69 +2,22 @@ package rtmpserver
 
 import (
 	"context"
-	"net"
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bench/tier"
 	"github.com/fairlead-live/fairlead/bridge/media"
-	"github.com/fairlead-live/fairlead/bridge/rtmp"
 	"github.com/fairlead-live/fairlead/bridge/rtmpout"
 )
-
-// sink is a destination that accepts one publish and throws away what comes, without memory of its own.
-func sink(t *testing.T) (addr string, got *atomic.Int64) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	got = &atomic.Int64{}
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		m := rtmp.NewServer(rtmp.ServerConfig{Random: make([]byte, rtmp.RandomSize)})
-		buf := make([]byte, 64<<10)
-		for accepted := false; ; {
-			n, err := c.Read(buf)
-			if err != nil {
-				return
-			}
-			if accepted {
-				got.Add(int64(n))
-				continue
-			}
-			for b := buf[:n]; ; {
-				ev, n, err := m.Feed(b)
-				b = b[n:]
-				if ev.Kind == rtmp.EventPublish {
-					m.Accept()
-					accepted = true
-				}
-				if _, werr := c.Write(m.Output()); err != nil || werr != nil {
-					return
-				}
-				if ev.Kind == rtmp.EventNone {
-					break
-				}
-			}
-		}
-	}()
-	return l.Addr().String(), got
-}
 
 // In steady state a picture and its sound cost no memory on their whole way: read from the publisher's socket, parsed, cached, queued and written to
 // a destination's.
 func TestAFramesWayCostsNoAllocation(t *testing.T) {
-	addr, got := sink(t)
+	addr, got := tier.Counting(t)
 	b := start(t, Config{})
 	out, err := rtmpout.New(rtmpout.Config{Hub: b.hub, Stream: "live/a", URL: rtmpout.Fixed("rtmp://" + addr + "/live/a")})
 	if err != nil {
