@@ -8,12 +8,14 @@ type Controller struct {
 	cfg    Config
 	reason Reason
 
-	rate float64 // R: what may be sent, bits/s
-	base base
-	out  meter // by time of sending
-	in   meter // by time of arrival, the receiver's clock: what the link carried
-	raw  meter // what arrived
-	loss auditor
+	rate   float64 // R: what may be sent, bits/s
+	scaled float64 // the R that scale belongs to
+	scale  float64 // of T
+	base   base
+	out    meter // by time of sending
+	in     meter // by time of arrival, the receiver's clock: what the link carried
+	raw    meter // what arrived
+	loss   auditor
 
 	begun       bool
 	last        time.Duration // feedback that told of an arrival

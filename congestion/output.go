@@ -9,8 +9,11 @@ import (
 // queue agree only when their rates do; ours, after Swift's flow scaling (SIGCOMM 2020).
 func (c *Controller) goal() time.Duration {
 	const reference, most, least = 6e6, 2.5, 0.9 // bits/s, and the bounds of the factor
-	scale := max(least, min(most, math.Pow(reference/max(c.rate, 1e5), 0.6)))
-	t := time.Duration(float64(c.cfg.Queue)*scale) + min(time.Duration(jitterRoom*float64(c.jitter)), jitterMost)
+	// Asked for each packet, changed by each report.
+	if c.rate != c.scaled {
+		c.scaled, c.scale = c.rate, max(least, min(most, math.Pow(reference/max(c.rate, 1e5), 0.6)))
+	}
+	t := time.Duration(float64(c.cfg.Queue)*c.scale) + min(time.Duration(jitterRoom*float64(c.jitter)), jitterMost)
 	t = time.Duration((1 - c.caution()) * float64(min(t, goalMost)))
 	if c.target > 0 {
 		t = min(t, c.target)

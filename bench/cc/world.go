@@ -12,7 +12,7 @@ type world struct {
 	*sim.World
 	sc    *Scenario
 	up    *netem.Link
-	after *netem.Link
+	after *netem.Link // nil: no loss behind the bottleneck
 	down  *netem.Link
 	flows []flow
 	score *score
@@ -34,9 +34,11 @@ const warmUp = 5 * time.Second
 func Run(sc Scenario, seed uint64) Result {
 	w := &world{
 		World: sim.New(seed), sc: &sc,
-		up:    netem.NewLink(sc.Up, seed, netem.Up),
-		after: netem.NewLink(netem.Config{Loss: sc.After}, seed^0xaf7e4, netem.Up),
-		down:  netem.NewLink(sc.Down, seed, netem.Down),
+		up:   netem.NewLink(sc.Up, seed, netem.Up),
+		down: netem.NewLink(sc.Down, seed, netem.Down),
+	}
+	if sc.After != (netem.Loss{}) {
+		w.after = netem.NewLink(netem.Config{Loss: sc.After}, seed^0xaf7e4, netem.Up)
 	}
 	w.score = newScore(&sc, seed)
 	for i, f := range sc.Flows {
@@ -65,9 +67,10 @@ func (w *world) send(i int, seq int64, size int) (wait time.Duration) {
 	}
 	w.score.waited(i, now, at, fate.Wait, size)
 	w.At(at, func() {
-		_, f := w.after.Admit(at, size)
-		if f.Drop != netem.Delivered {
-			return
+		if w.after != nil {
+			if _, f := w.after.Admit(at, size); f.Drop != netem.Delivered {
+				return
+			}
 		}
 		w.score.arrived(i, at, size)
 		w.flows[i].arrive(at, seq, size, fate.Marked)
