@@ -23,7 +23,7 @@ import (
 const simHelp = `usage: fairlead bench sim [flags]
 
 Plays a live stream over bad links in virtual time: a minute of media takes a second, needs no privilege, and the same seed is the same
-run. fairlead is the real session; the others are models of libsrt, and of TCP under FLV, with the rules by which encoders adapt. It shows
+run. fairlead is the real session; the others are models of libsrt, of libRIST, and of TCP under FLV, with the rules by which encoders adapt. It shows
 what an idea does in seconds; 'fairlead bench run' is the judge.
 
 --encoder: fixed makes its bitrate whatever happens; keys does, and makes a key frame when asked to; adaptive follows the bitrate it is told,
@@ -50,7 +50,7 @@ func (f *simFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.profiles, "profile", "step-6-3-6", "`LIST` of links, or all, or cellular; fresh: made anew for each seed, seven kinds")
 	fs.StringVar(&f.against, "against", "fairlead", "`LIST` of schemes; --list shows them")
 	fs.StringVar(&f.encoder, "encoder", "fixed", "`LIST` of fixed, keys, adaptive")
-	fs.StringVar(&f.rate, "rate", "4M", "`LIST` of bitrates of the pictures, the most the encoder makes; or shares of the link's mean, such as 50%")
+	fs.StringVar(&f.rate, "rate", "4M", "`LIST` of bitrates of the pictures, the most the encoder makes; or shares of the link's mean, such as 50%; 4M:50% is whichever is less")
 	fs.StringVar(&f.traces, "traces", "", "`DIR` of recorded traces, instead of the built-in ones")
 	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
 	fs.IntVar(&f.droppable, "droppable", 0, "nothing refers to every `N`th picture; 0: all are referred to")
@@ -191,7 +191,7 @@ func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
 			}
 			for _, s := range chosen {
 				for _, words := range list(f.rate) {
-					rate := func(p sim.Path) (congestion.Bitrate, error) { return simRate(words, l.name, p) }
+					rate := func(p sim.Path) (congestion.Bitrate, error) { return f.rateOf(words, l.name, p) }
 					if _, err := rate(l.make(1)); err != nil {
 						return nil, err
 					}
@@ -214,24 +214,32 @@ func (f *simFlags) scenario(s show.Scheme, k show.Kind) show.Scenario {
 	return sc
 }
 
-// simRate is a bitrate, or a share of what the link carries on the mean.
-func simRate(words, name string, link sim.Path) (congestion.Bitrate, error) {
-	if strings.HasSuffix(words, "%") {
-		part, err := share(words)
-		if err != nil {
+// rateOf is a bitrate, or a share of what the link carries on the mean, or both: 4M:50% is whichever is less.
+func (f *simFlags) rateOf(words, name string, link sim.Path) (congestion.Bitrate, error) {
+	most, part, both := strings.Cut(words, ":")
+	if !both && strings.HasSuffix(words, "%") {
+		most, part = "", words
+	}
+	rate := int64(0)
+	if both || most != "" {
+		var err error
+		if rate, err = parseRate(most); err != nil {
 			return 0, err
 		}
-		mean := link.Up.Rate
-		if link.Up.Trace != nil {
-			mean = link.Up.Trace.Mean()
-		}
-		if mean <= 0 {
-			return 0, fmt.Errorf("--rate %s: %s has no bottleneck to take a share of", words, name)
-		}
-		return congestion.Bitrate(part * float64(mean)), nil
 	}
-	r, err := parseRate(words)
-	return congestion.Bitrate(r), err
+	if both || part != "" {
+		p, err := share(part)
+		if err != nil {
+			return 0, fmt.Errorf("--rate %s: %w", words, err)
+		}
+		if r := int64(p * float64(link.Up.Mean(f.duration))); r > 0 && (rate == 0 || r < rate) {
+			rate = r
+		}
+	}
+	if rate == 0 {
+		return 0, fmt.Errorf("--rate %s: %s has no bottleneck to take a share of", words, name)
+	}
+	return congestion.Bitrate(rate), nil
 }
 
 // run plays the seeds, so many at a time.

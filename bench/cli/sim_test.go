@@ -17,7 +17,7 @@ func TestSimPlaysAStream(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
 	}
-	for _, bad := range []string{"--encoder slow", "--seeds 0", "--skip 2m", "--profile clean --rate 50%", "--rate x", "--against nobody", "--latency 1ms", "--profile nowhere", "word"} {
+	for _, bad := range []string{"--encoder slow", "--seeds 0", "--skip 2m", "--profile clean --rate 50%", "--rate x", "--rate 4M:", "--rate 4M:x%", "--rate :50%x", "--against nobody", "--latency 1ms", "--profile nowhere", "word"} {
 		out.Reset()
 		if code := Main(t.Context(), append([]string{"sim"}, strings.Fields(bad)...), &out, &out); code != exitUsage {
 			t.Errorf("%s: exit %d: %s", bad, code, out.String())

@@ -183,3 +183,28 @@ func (k *capacity) rateAt(t time.Duration) (Bitrate, time.Duration) {
 		k.rate = s.Rate
 	}
 }
+
+// Mean is what the bottleneck carries on the mean in the first d: of a trace its own mean, wherever it starts; of a schedule the mean
+// of its rates; at most a policer's rate. 0: there is no bottleneck.
+func (c *Config) Mean(d time.Duration) Bitrate {
+	mean := c.Rate
+	if c.Trace != nil {
+		mean = c.Trace.Mean()
+	}
+	if line := newTimeline(c, StepRate); mean > 0 && c.Trace == nil && d > 0 && len(line.steps) > 0 {
+		sum, from, rate := 0.0, time.Duration(0), c.Rate
+		for from < d {
+			until := min(d, line.at())
+			sum += float64(rate) * (until - from).Seconds()
+			if s, ok := line.pop(until); ok {
+				rate = s.Rate
+			}
+			from = until
+		}
+		mean = Bitrate(sum / d.Seconds())
+	}
+	if p := c.Policer.Rate; p > 0 && (mean == 0 || p < mean) {
+		mean = p
+	}
+	return mean
+}

@@ -241,6 +241,30 @@ func TestDrought(t *testing.T) {
 	}
 }
 
+func TestMean(t *testing.T) {
+	for _, c := range []struct {
+		words string
+		in    time.Duration
+		want  Bitrate
+	}{
+		{"delay 30ms loss 5%", time.Minute, 0},
+		{"rate 3mbit", time.Minute, 3 * Mbit},
+		{"rate 6mbit at 10s rate 3mbit at 20s rate 6mbit repeat 30s", time.Minute, 5 * Mbit},
+		{"rate 8mbit at 0s rate 8mbit at 10s rate 2mbit at 20s rate 5mbit at 30s rate 1mbit repeat 40s", 80 * time.Second, 4 * Mbit},
+		{"rate 10mbit at 10s rate 5mbit", 40 * time.Second, 6250 * Kbit},
+		{"policer 4mbit burst 32768b", time.Minute, 4 * Mbit},
+		{"rate 6mbit policer 4mbit burst 32768b", time.Minute, 4 * Mbit},
+	} {
+		cfg, err := ParseWords(c.words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Mean(c.in); got != c.want {
+			t.Errorf("%s: %d in %v, want %d", c.words, got, c.in, c.want)
+		}
+	}
+}
+
 func TestSchedule(t *testing.T) {
 	c, err := ParseWords("delay 20ms rate 6mbit limit 100ms at 10s rate 3mbit at 20s rate 6mbit at 30s outage 1s at 40s handover outage 50ms at 50s stall 300ms at 55s delay 80ms at 57s loss 100% at 59s loss 0% repeat 60s")
 	if err != nil {

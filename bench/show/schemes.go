@@ -37,6 +37,7 @@ func Schemes(plans Plans) []Scheme {
 		SRT("srt-moblin", "SRT with Moblin's form of that rule", Libsrt(), func(r adapt.Range) adapt.Rule { return adapt.NewMoblinBelabox(r) }),
 		SRT("srt-moblin-fight", "SRT with Moblin's own rule", Libsrt(), func(r adapt.Range) adapt.Rule { return adapt.NewMoblinFight(r) }),
 		SRT("srt-push", "fairlead push to an SRT listener: its resends, and its rule for the encoder", srt.CallerConfig{}, func(r adapt.Range) adapt.Rule { return adapt.NewDelay(r) }),
+		RIST("rist", "RIST as libRIST's main profile does it; tells the encoder nothing"),
 		RTMP("rtmp-bbr", "FLV over a model of TCP with BBR, nothing dropped; tells the encoder nothing", cc.BBR, false),
 		RTMP("rtmp-bbr-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.BBR, true),
 		RTMP("rtmp-cubic", "FLV over a model of TCP with CUBIC", cc.Cubic, false),
