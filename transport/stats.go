@@ -76,6 +76,7 @@ type Stats struct {
 	Probes        uint64
 	Feedback      uint64 // reports sent or received
 	FeedbackBytes uint64 // of them, UDP payload bytes; only of the end that sends them
+	Marked        uint64 // packets that arrived with congestion experienced (RFC 3168), of all kinds: the sender's as it was told
 
 	Drops Drops
 }

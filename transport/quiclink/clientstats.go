@@ -76,11 +76,15 @@ func sum(a, b transport.Stats) transport.Stats {
 		{&a.FramesSent, b.FramesSent}, {&a.FramesDelivered, b.FramesDelivered}, {&a.FramesLost, b.FramesLost},
 		{&a.BytesSent, b.BytesSent}, {&a.BytesReceived, b.BytesReceived}, {&a.SourceBytes, b.SourceBytes},
 		{&a.Datagrams, b.Datagrams}, {&a.Resends, b.Resends}, {&a.Repairs, b.Repairs}, {&a.Probes, b.Probes}, {&a.Feedback, b.Feedback},
+		{&a.FeedbackBytes, b.FeedbackBytes}, {&a.Marked, b.Marked},
 	} {
 		*p.to += p.from
 	}
 	for i, n := range b.Drops {
 		a.Drops[i] += n
+	}
+	for i, n := range b.FramesDropped {
+		a.FramesDropped[i] += n
 	}
 	return a
 }

@@ -92,3 +92,27 @@ func FuzzControlStream(f *testing.F) {
 		}
 	})
 }
+
+// What several connections came to is the sum of every counter there is.
+func TestSumForgetsNoCounter(t *testing.T) {
+	var one transport.Stats
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				fill(v.Field(i))
+			}
+		case reflect.Array:
+			for i := range v.Len() {
+				fill(v.Index(i))
+			}
+		default:
+			v.SetUint(1)
+		}
+	}
+	fill(reflect.ValueOf(&one).Elem())
+	if got := sum(transport.Stats{}, one); got != one {
+		t.Errorf("the sum of nothing and one is %+v", got)
+	}
+}

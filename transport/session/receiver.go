@@ -73,6 +73,9 @@ func (r *Receiver) Stats() transport.Stats {
 // HandleDatagram takes in one media datagram that was not ECN-capable. Borrows b.
 func (r *Receiver) HandleDatagram(now time.Time, b []byte) { r.HandleECN(now, b, 0) }
 
+// ecnCE is congestion experienced, RFC 3168 §5.
+const ecnCE = 3
+
 // HandleECN takes in one media datagram with the ECN bits of its IP header. now is when it arrived, as well as that is known: what was
 // done since with a later time does not matter. Borrows b.
 func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
@@ -98,6 +101,9 @@ func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	if !r.record.add(at, index, ecn) {
 		r.drop(transport.DropReplayed)
 		return
+	}
+	if ecn == ecnCE {
+		r.stats.Marked++
 	}
 	r.heard = at
 	sent := seq.Unwrap32(r.sentAt, h.SendTime)

@@ -304,8 +304,11 @@ func (s *Sender) settle(now, came time.Duration) {
 		e := &s.events[i]
 		if (e.Outcome == arq.Late) == e.Presumed && e.Sent >= s.pathAt { // the first that is certain
 			s.packets = append(s.packets, congestion.Packet{
-				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost || e.Outcome == arq.Certain, CE: e.ECN == 3,
+				Sent: e.Sent, Arrival: e.Arrival, Size: e.Size, Lost: e.Outcome == arq.Lost || e.Outcome == arq.Certain, CE: e.ECN == ecnCE,
 			})
+			if e.ECN == ecnCE {
+				s.stats.Marked++
+			}
 		}
 		if e.Outcome == arq.Certain {
 			continue
