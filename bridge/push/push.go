@@ -238,6 +238,7 @@ type Status struct {
 
 	FramesSent uint64
 	Unsent     uint64 // frames dropped here: no connection, or the path carries less than the input makes
+	InputBytes uint64 // payload of what the input made and was not skipped; the same for every output
 	Skipped    uint64 // pictures of a shaped input that were too late to be sent to anybody; the same for every output
 	SendBytes  uint64 // on the wire without IP and UDP headers, as far as the protocol tells
 
@@ -268,8 +269,13 @@ type Status struct {
 // Status returns a snapshot of every output, in the order of the URLs.
 func (p *Push) Status() []Status {
 	out := make([]Status, len(p.outputs))
+	var read uint64
+	for _, s := range p.hub.Streams() { // one
+		read += s.Counts.Bytes
+	}
 	for i, o := range p.outputs {
 		out[i] = o.status()
+		out[i].InputBytes = read
 		if l, ok := p.input.(*listening); ok && l.shape != nil {
 			out[i].Skipped = l.shape.skipped()
 		}

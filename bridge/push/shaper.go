@@ -10,9 +10,9 @@ import (
 // "dynamic bitrate", HaishinKit, RootEncoder, StreamPack) makes what the path carries:
 //
 //	fits     the stream is below the target: a bucket lets key frames through
-//	brake    it is above: it is read slower than the target, until the encoder has come down below it
+//	brake    it is above: it is read at the target, until the encoder has come down below it
 //	drain    it is below again and late: it is read a little faster than the target, until it has caught up
-//	skip     braking has told the encoder all it can, and pictures of the old rate wait: everything is read at once, sound is kept,
+//	skip     the encoder does not come down, and pictures of the old rate wait: everything is read at once, sound is kept,
 //	         pictures are dropped up to a key frame that is not late
 //
 // It is owned by its caller, who tells it the time.
@@ -53,12 +53,13 @@ func (s shape) String() string { return [...]string{"fits", "brake", "drain", "s
 const (
 	shapeWindow  = time.Second             // of the stream, over which its rate is measured
 	shapeOver    = 1.03                    // above the target: brake; measuring is that exact
-	shapeSlow    = 0.85                    // of the target, while braking
 	shapeFast    = 1.08                    // of the target, while draining: the controller's own reserve (congestion: share)
 	shapeLate    = 80 * time.Millisecond   // is late; below it an encoder's own rhythm
 	shapeBurst   = 300 * time.Millisecond  // of the target, in the bucket: a key frame
-	shapeLearnt  = 5 * time.Second         // of braking: real OBS noticed after 2.6 s, with 1.3 MB in its kernel, and then measures for 1 s at least
+	shapeLearnt  = 3500 * time.Millisecond // of the stream: OBS fills 240 kB, waits 200 ms, and measures for 1 s twice or three times
+	shapeHigh    = 1.3                     // of the target, after that: the encoder does not follow
 	shapeOld     = 2 * time.Second         // pictures this late, kernel's buffers aside, are not worth sending slowly
+	shapeLost    = 5 * time.Second         // and these are not, however little of the stream has been seen
 	shapeSkipped = 1500 * time.Millisecond // is enough to read what waits: it is on this machine or near
 	shapeHidden  = 240_000                 // bytes in the kernel's buffers, of which the encoder knows nothing: shapeReceive
 	shapeForget  = 1000                    // the fastest message counts a millisecond less each second: clocks drift
@@ -105,7 +106,7 @@ func (s *shaper) judge(now time.Time, span time.Duration) {
 		s.state = shapeFits
 		s.base += s.lag
 		s.lag = 0
-	case s.state == shapeBrake && now.Sub(s.since) > shapeLearnt && s.lag-hiddenTime(r) > shapeOld:
+	case s.state == shapeBrake && r > shapeHigh*float64(s.target) && s.deaf(now, r):
 		s.state, s.mute = shapeSkip, true
 	case r > shapeOver*float64(s.target):
 		s.state = shapeBrake
@@ -114,6 +115,12 @@ func (s *shaper) judge(now time.Time, span time.Duration) {
 	case s.lag <= shapeLate/2:
 		s.state = shapeFits
 	}
+}
+
+// deaf reports whether braking has not moved the encoder, though it must have noticed. What is read while it is late was made long ago:
+// what counts is how much of the stream has been read since braking began, not how long that took.
+func (s *shaper) deaf(now time.Time, rate float64) bool {
+	return s.lag-hiddenTime(rate) > shapeOld && (now.Sub(s.since)-s.lag > shapeLearnt || s.lag > shapeLost)
 }
 
 // hiddenTime is how late a message is at a rate by the kernel's buffers alone.
@@ -138,7 +145,7 @@ func (s *shaper) retarget(rate congestion.Bitrate) { s.target = rate }
 func (s *shaper) pace() float64 {
 	switch s.state {
 	case shapeBrake:
-		return shapeSlow * float64(s.target)
+		return float64(s.target)
 	case shapeDrain:
 		return shapeFast * float64(s.target)
 	}

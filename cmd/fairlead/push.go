@@ -207,7 +207,7 @@ func jsonLines(w io.Writer) func(now, before []push.Status, d time.Duration, las
 			line := map[string]any{
 				"time": time.Now().UTC().Format(time.RFC3339Nano), "to": s.To, "state": s.State, "send_bps": int64(bitsPerSecond(s.SendBytes, before[i].SendBytes, d)),
 				"send_bytes": s.SendBytes, "frames_sent": s.FramesSent, "unsent": s.Unsent, "skipped": s.Skipped, "reconnects": s.Reconnects,
-				"rtt_ms": float64(s.RTT.Microseconds()) / 1000,
+				"rtt_ms": float64(s.RTT.Microseconds()) / 1000, "input_bps": int64(bitsPerSecond(s.InputBytes, before[i].InputBytes, d)),
 			}
 			if s.Detour != "" {
 				line["detour"] = s.Detour

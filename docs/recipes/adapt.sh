@@ -5,9 +5,17 @@
 #
 # exec: fairlead push starts the encoder and tells it. sse: the encoder reads the feed of fairlead push --http. shape: an RTMP encoder that watches
 # what waits in front of its own socket, which fairlead push --shape reads no faster than the link carries.
-# It prints each second what the encoder may make and what is sent, and at the end the score of a viewer of the relay.
+# It prints each second what the encoder may make and what it makes, and at the end the score of a viewer of the relay.
 # Needs: the Debian packages named in gst-x264.py. Ports 18080 to 18082, 14433 and 14434 of loopback must be free.
+# shape, as root on a machine whose TCP is BBR: runs in a network namespace of its own with the kernel's usual TCP (docs/push.md says why).
 set -u
+if [ "${1:-}" = shape ] && [ "$(cat /proc/sys/net/ipv4/tcp_congestion_control)" = bbr ]; then
+  if [ "$(id -u)" = 0 ]; then
+    exec unshare -n sh -c 'ip link set lo up
+      for c in cubic reno; do sysctl -qw net.ipv4.tcp_congestion_control=$c 2>/dev/null && break; done; exec "$0" "$@"' "$0" "$@"
+  fi
+  echo "TCP is BBR here, which hides 1.2 MB from the encoder: run as root, or set tcp_wmem (docs/push.md)" >&2
+fi
 mode=${1:-exec} seconds=${2:-60} fairlead=${3:-fairlead}
 here=$(dirname "$(readlink -f "$0")")
 out=$(mktemp -d)
@@ -43,8 +51,8 @@ tail -f "$out/stats" > >(python3 -c '
 import json, sys
 for n, line in enumerate(sys.stdin):
     d = json.loads(line)
-    print("%3d s  target %5.2f  sent %5.2f Mbit/s  round trip %3.0f ms  dropped %d  lost frames %d" % (
-        n + 1, d.get("target_bps", 0) / 1e6, d["send_bps"] / 1e6, d["rtt_ms"], d["unsent"], d.get("frames_lost", 0)), flush=True)
+    print("%3d s  target %5.2f  encoder %5.2f  sent %5.2f Mbit/s  round trip %3.0f ms  dropped %d  lost frames %d" % (
+        n + 1, d.get("target_bps", 0) / 1e6, d["input_bps"] / 1e6, d["send_bps"] / 1e6, d["rtt_ms"], d["unsent"] + d["skipped"], d.get("frames_lost", 0)), flush=True)
 ') & pids+=($!)
 wait "$watch"
 echo "a viewer of the relay:"
