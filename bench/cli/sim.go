@@ -35,13 +35,13 @@ sender gave up, a run: those that nothing refers to, references, key frames, sou
 so that 99.9 % of them are whole in time (see 'fairlead bench limit'), ABOVE what the run sent beyond it, headers, sound and probes included. A
 scheme that shows less than 99.9 %, or takes more time than the latency, may be below.
 
---equal compares at equal quality: with several rates in --rate, each scheme's stalls at the bitrate of pictures that the first one
-shows on the mean, between two of its runs where it falls between them. Flags:
+--equal compares at equal quality: with several rates in --rate, each scheme's stalls and the first one's at one bitrate of pictures, that which the
+first one shows on the mean, or the most that the other shows where that is less; between two runs where it falls between them. Flags:
 `
 
 type simFlags struct {
 	profiles, against, encoder, rate, traces string
-	seeds, droppable                         int
+	seeds, first, droppable                  int
 	duration, latency, skip, stalls          time.Duration
 	verbose, list, equal                     bool
 }
@@ -52,7 +52,8 @@ func (f *simFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.encoder, "encoder", "fixed", "`LIST` of fixed, keys, adaptive")
 	fs.StringVar(&f.rate, "rate", "4M", "`LIST` of bitrates of the pictures, the most the encoder makes; or shares of the link's mean, such as 50%; 4M:50% is whichever is less")
 	fs.StringVar(&f.traces, "traces", "", "`DIR` of recorded traces, instead of the built-in ones")
-	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
+	fs.IntVar(&f.seeds, "seeds", 3, "`N` runs of each")
+	fs.IntVar(&f.first, "first", 1, "the first `seed`")
 	fs.IntVar(&f.droppable, "droppable", 0, "nothing refers to every `N`th picture; 0: all are referred to")
 	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each run")
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
@@ -98,7 +99,7 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if ctx.Err() != nil {
 			break
 		}
-		runs, err := c.run(f.seeds, workers, out)
+		runs, err := c.run(f.first, f.seeds, workers, out)
 		if err != nil {
 			return fail(stderr, "sim: %v", err)
 		}
@@ -168,6 +169,9 @@ func (f *simFlags) links() (out []simLink, err error) {
 func (f *simFlags) cells(schemes []show.Scheme) (cells []simCell, err error) {
 	if f.seeds < 1 || f.seeds > 1000 {
 		return nil, fmt.Errorf("--seeds %d is not between 1 and 1000", f.seeds)
+	}
+	if f.first < 0 {
+		return nil, fmt.Errorf("--first %d is below 0", f.first)
 	}
 	if f.duration < time.Second || f.duration > time.Hour || f.skip < 0 || f.skip >= f.duration {
 		return nil, fmt.Errorf("--duration %v with --skip %v: want 1s to 1h, and more than is skipped", f.duration, f.skip)
@@ -242,8 +246,8 @@ func (f *simFlags) rateOf(words, name string, link sim.Path) (congestion.Bitrate
 	return congestion.Bitrate(rate), nil
 }
 
-// run plays the seeds, so many at a time.
-func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) {
+// run plays the seeds from first on, so many at a time.
+func (c *simCell) run(first, seeds, workers int, out io.Writer) ([]show.Result, error) {
 	runs, errs := make([]show.Result, seeds), make([]error, seeds)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, workers)
@@ -251,7 +255,7 @@ func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			seed := uint64(i + 1)
+			seed := uint64(first + i)
 			sc := c.sc
 			sc.Path = c.link(seed)
 			if sc.Encoder.Rate, errs[i] = c.rate(sc.Path); errs[i] != nil {
@@ -260,7 +264,9 @@ func (c *simCell) run(seeds, workers int, out io.Writer) ([]show.Result, error) 
 			if out != io.Discard {
 				sc.Trace = func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 			}
-			runs[i], errs[i] = show.Run(sc, seed)
+			if runs[i], errs[i] = show.Run(sc, seed); errs[i] == nil && out != io.Discard {
+				fmt.Fprintf(out, "%s, %s at %d kbit/s, seed %d: %v\n", c.profile, sc.Scheme.Name, sc.Encoder.Rate/congestion.Kbps, seed, &runs[i])
+			}
 		})
 	}
 	wg.Wait()

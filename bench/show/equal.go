@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -39,12 +40,17 @@ func At(rows []Row, shown float64) (Row, bool) {
 	return last, false
 }
 
-// WriteEqual prints, for each link, each scheme's stalls where it shows as much as the first scheme does on the mean of its rows.
-func WriteEqual(w io.Writer, rows []Row) error {
+// Equal is two schemes where they show the same bitrate of pictures.
+type Equal struct {
+	First, Other Row
+}
+
+// Equals compares, for each link, each scheme with the first one: at what the first one shows on the mean of its rows, or, where the other never
+// shows so much, at the most that it shows.
+func Equals(rows []Row) (out []Equal) {
 	type key struct{ profile, scheme, encoder string }
 	var order []key
 	by := map[key][]Row{}
-	mean := map[string]float64{}
 	first := map[string]key{}
 	for _, r := range rows {
 		k := key{r.Profile, r.Scheme, r.Encoder}
@@ -56,20 +62,42 @@ func WriteEqual(w io.Writer, rows []Row) error {
 			first[r.Profile] = k
 		}
 	}
-	for p, k := range first {
-		for _, r := range by[k] {
-			mean[p] += r.Shown / float64(len(by[k]))
-		}
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nEQUAL\tSCHEME\tENCODER\tSHOWN\tSTALL s/100 s\t0.2 s\tP50 ms\tP99")
 	for _, k := range order {
-		r, ok := At(by[k], mean[k.profile])
-		short := ""
-		if !ok {
-			short = " (less)"
+		ours, mean := by[first[k.profile]], 0.0
+		for _, r := range ours {
+			mean += r.Shown / float64(len(ours))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.2f%s\t%.1f\t%.1f\t%d\t%d\n", k.profile, k.scheme, k.encoder, r.Shown, short, r.Stall1, r.Stall02, r.P50.Milliseconds(), r.P99.Milliseconds())
+		var e Equal
+		e.Other, _ = At(by[k], mean)
+		e.First, _ = At(ours, min(mean, e.Other.Shown))
+		out = append(out, e)
+	}
+	return out
+}
+
+// Verdict says which one stalls less, to the tenth of a second that is printed.
+func (e *Equal) Verdict() string {
+	switch d := math.Round(10*e.First.Stall1) - math.Round(10*e.Other.Stall1); {
+	case d < 0:
+		return "less"
+	case d > 0:
+		return "more"
+	}
+	return "the same"
+}
+
+// WriteEqual prints Equals: SHOWN and what follows of each scheme, and the first one's stalls at that bitrate.
+func WriteEqual(w io.Writer, rows []Row) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nEQUAL\tSCHEME\tENCODER\tSHOWN\tSTALL s/100 s\t0.2 s\tP50 ms\tP99\tTHE FIRST: SHOWN\tSTALL s/100 s\tSTALLS")
+	for _, e := range Equals(rows) {
+		r, f := &e.Other, &e.First
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.2f\t%.1f\t%.1f\t%d\t%d\t", r.Profile, r.Scheme, r.Encoder, r.Shown, r.Stall1, r.Stall02, r.P50.Milliseconds(), r.P99.Milliseconds())
+		if f.Scheme == r.Scheme && f.Encoder == r.Encoder {
+			fmt.Fprintln(t, "\t\t")
+			continue
+		}
+		fmt.Fprintf(t, "%.2f\t%.1f\t%s\n", f.Shown, f.Stall1, e.Verdict())
 	}
 	return t.Flush()
 }

@@ -30,3 +30,22 @@ func TestLateStart(t *testing.T) {
 		}
 	}
 }
+
+// Who cannot show as much as the first is compared where he shows most, and who shows more there than he is asked for is taken as he is.
+func TestEquals(t *testing.T) {
+	rows := []Row{
+		{Profile: "a", Scheme: "ours", Shown: 1, Stall1: 1}, {Profile: "a", Scheme: "ours", Shown: 3, Stall1: 3},
+		{Profile: "a", Scheme: "low", Shown: 1.2, Stall1: 1.2}, {Profile: "a", Scheme: "low", Shown: 1.5, Stall1: 2},
+		{Profile: "a", Scheme: "high", Shown: 3, Stall1: 1}, {Profile: "a", Scheme: "high", Shown: 4, Stall1: 5},
+		{Profile: "a", Scheme: "lowest", Shown: 0.5, Stall1: 1.04},
+	}
+	for i, want := range []struct {
+		shown, stall, ours, stalled float64
+		verdict                     string
+	}{{2, 2, 2, 2, "the same"}, {1.5, 2, 1.5, 1.5, "less"}, {3, 1, 2, 2, "more"}, {0.5, 1.04, 1, 1, "the same"}} {
+		e := Equals(rows)[i]
+		if e.Other.Shown != want.shown || e.Other.Stall1 != want.stall || e.First.Shown != want.ours || e.First.Stall1 != want.stalled || e.Verdict() != want.verdict {
+			t.Errorf("%s: %.2f %.2f beside %.2f %.2f %s, want %+v", e.Other.Scheme, e.Other.Shown, e.Other.Stall1, e.First.Shown, e.First.Stall1, e.Verdict(), want)
+		}
+	}
+}

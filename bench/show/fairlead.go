@@ -167,6 +167,7 @@ func (f *fairlead) Finish() Counts {
 	if err := s.Check(); err != nil {
 		f.st.Fault("%v", err)
 	}
+	f.st.Trace("%8.3f sent %d bytes in %d packets: %d of media, %d resends, %d repairs, %d probes", f.st.Elapsed().Seconds(), s.BytesSent, s.Datagrams, s.Sent, s.Resends, f.tx.Stats().Repairs, s.Probes)
 	d := f.tx.Stats().FramesDropped
 	return Counts{
 		Droppable: int(d[transport.ClassDroppable]), Reference: int(d[transport.ClassReference]), Key: int(d[transport.ClassKey]),

@@ -61,6 +61,19 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 	return r
 }
 
+// String is one run in a line: of the player of the longest buffer when the picture stood, from the start of the stream on, and for how long.
+func (r *Result) String() string {
+	if len(r.Score.Players) == 0 {
+		return "nothing scored"
+	}
+	p := &r.Score.Players[len(r.Score.Players)-1]
+	s := fmt.Sprintf("%.2f Mbit/s shown, %.2f s stalled, start after %.2f s", r.Shown/1e6, p.StallTime.Seconds(), p.StartUp.Seconds())
+	for _, k := range p.Kept {
+		s += fmt.Sprintf(", %.2f s at %.2f", k.Length.Seconds(), k.From.Seconds())
+	}
+	return s
+}
+
 // WriteTable prints rows as a table for a terminal, and faults below it.
 func WriteTable(w io.Writer, rows []Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
