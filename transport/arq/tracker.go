@@ -73,6 +73,7 @@ type Tracker struct {
 	next     int64 // to be sent next
 	oldest   int64 // no older one is in flight
 	told     int64 // no older one's fate is to be told
+	blind    int64 // of packets before, losses are an outage's
 	presumed int64 // no older one is presumed lost
 	path     int64 // packets before went another way: their delays say nothing
 	top      int64 // highest acked, -1 before the first
@@ -86,6 +87,7 @@ type Tracker struct {
 	arrival  time.Duration // newest, receiver's clock
 	fates    []bool        // of packets below told, not yet taken
 	silentAt time.Duration // when the newest report came
+	patient  bool
 }
 
 // NewTracker remembers up to packets packets, a power of two.
@@ -188,6 +190,9 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 	if sample >= 0 {
 		t.rtt.add(now, sample)
 	}
+	if now-t.silentAt > outageAfter {
+		t.blind = t.next
+	}
 	t.silentAt = now
 	t.skip()
 	return t.holes(now, at, out), nil
@@ -211,15 +216,19 @@ func (t *Tracker) NextTimeout() (at time.Duration) {
 
 // Fates lends what became of packets since the last call, in the order they were sent: true is lost. A packet
 // appears when the fate of all before it is known, too, and one sent after it has arrived: where the path stands still, what is taken for lost
-// to be sent again comes when it goes on.
+// to be sent again comes when it goes on. What an outage took is left out: it says nothing about the path it leaves.
 func (t *Tracker) Fates() []bool {
 	f := t.fates
 	t.fates = t.fates[:0]
 	return f
 }
 
+// outageAfter without a report is no loss any more: ours.
+const outageAfter = 250 * time.Millisecond
+
 // Forget ends the wait for every packet in flight: after an outage nobody knows. They count as lost.
 func (t *Tracker) Forget(now time.Duration, out []Event) []Event {
+	t.blind = t.next
 	for s := t.oldest; s < t.next; s++ {
 		if r := t.at(s); r.state == inFlight {
 			out = append(out, t.lose(now, s, r))
@@ -258,7 +267,7 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 		}
 	}
 	// The tail: nothing sent after it has arrived, but it should have been there when the report was made.
-	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence {
+	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence && !t.patient {
 		slack := tailSlack + w
 		for s := max(t.oldest, t.top+1); s < t.next; s++ {
 			r := t.at(s)
@@ -275,6 +284,10 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 	t.skip()
 	return out
 }
+
+// Patient says whether a packet is lost only once one sent later has arrived. Else the absence of the newest from a report is enough, which is sooner, and
+// wrong where the path slows down.
+func (t *Tracker) Patient(yes bool) { t.patient = yes }
 
 // tailSlack is how much later than the slowest recent packet one may be before its absence from a
 // report is a loss: ours, the grain of RFC 8888 offsets, which the slowest one has above it already.
@@ -304,8 +317,9 @@ func (t *Tracker) skip() {
 		t.oldest++
 	}
 	for t.told = max(t.told, t.next-int64(len(t.ring))); t.told < t.oldest && t.told <= t.top; t.told++ {
-		if len(t.fates) < len(t.ring) {
-			t.fates = append(t.fates, t.at(t.told).state == lost)
+		gone := t.at(t.told).state == lost
+		if len(t.fates) < len(t.ring) && !(gone && t.told < t.blind) {
+			t.fates = append(t.fates, gone)
 		}
 	}
 }

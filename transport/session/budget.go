@@ -59,7 +59,7 @@ func (s *Sender) window(now time.Duration) int {
 	if d := s.doubt(now); d > 0 && s.tracker.RTT().Known() {
 		w = max(w, d.Bytes(s.tracker.RTT().Min()+doubtStands))
 	}
-	return w
+	return max(w, s.still(now))
 }
 
 // spend pays for a packet and says how long the pacer waits after it.

@@ -183,11 +183,10 @@ func (s *Sender) shorten(f *forecast, first, i int64, ahead int, limit time.Dura
 	return ahead
 }
 
-// cut drops what refers to a picture that was lost: the frames from i on, to the next key frame. Where that is not here yet, frames are
-// refused until it comes.
+// cut drops what refers to a picture that was lost: the frames from i on, to the next key frame. Where that is not here yet, it is asked for, and
+// frames are refused until it comes.
 func (s *Sender) cut(i int64) {
 	track := s.picture(i - 1).track
-	s.wantKey = true
 	for ; i < s.frames; i++ {
 		p := s.picture(i)
 		if p.track != track || !p.chain || p.config {
@@ -200,6 +199,7 @@ func (s *Sender) cut(i int64) {
 			s.drop(i)
 		}
 	}
+	s.wantKey = true
 	s.broken[track/8] |= 1 << (track % 8)
 }
 

@@ -120,15 +120,18 @@ func (s *Sender) watch(now time.Duration) {
 	}
 	if s.breaker.minimum(now) && !s.breaker.forgot && s.tracker.PacketsInFlight() > 0 {
 		s.breaker.forgot = true
+		if s.stretches() { // it may all be under way yet: what comes later will tell
+			return
+		}
 		s.events = s.tracker.Forget(now, s.events[:0])
 		s.settle(now, now)
 	}
 }
 
 // blocked reports whether the inflight cap holds it back, which is not asked for sound: it is little, and never left out. Beyond three intervals and a round trip without feedback,
-// only first sendings go.
+// only first sendings go; the breaker's least rate goes whatever is in flight, for something has to find out when the path is back.
 func (s *Sender) blocked(now time.Duration, it item) bool {
-	if s.tracker.BytesInFlight() >= s.window(now) {
+	if s.tracker.BytesInFlight() >= s.window(now) && !s.breaker.minimum(now) {
 		return true
 	}
 	return it.kind != sendSource && s.breaker.silent(now, s.tracker.RTT().Smoothed()) && it.round > 0

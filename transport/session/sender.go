@@ -60,7 +60,6 @@ type Sender struct {
 	pictures [pictureRing]picture
 	waits    int           // bytes of pictures in the media queue that were not dropped
 	broken   [256 / 8]byte // tracks whose pictures wait for a key frame
-	heard    time.Duration // last report
 	hole     blackHole
 
 	source  wire.Source
@@ -279,6 +278,7 @@ func (s *Sender) HandleArrival(now, arrived time.Time, b []byte) {
 		s.stats.Drops[transport.DropMalformed]++
 		return
 	}
+	s.tracker.Patient(s.patient(at))
 	s.events, err = s.tracker.Feedback(came, &f, s.events[:0])
 	if err != nil {
 		s.stats.Drops[transport.DropLyingReport]++
@@ -290,11 +290,7 @@ func (s *Sender) HandleArrival(now, arrived time.Time, b []byte) {
 	}
 	s.breaker.heard()
 	s.settle(at, came)
-	s.heard = at
 }
-
-// outageAfter without a report is no loss any more: ours.
-const outageAfter = 250 * time.Millisecond
 
 // settle acts on s.events, of a report that came then or of what has been concluded now.
 func (s *Sender) settle(now, came time.Duration) {
@@ -317,11 +313,8 @@ func (s *Sender) settle(now, came time.Duration) {
 		s.policy.fate(e.Sequence, e.Sent, e.Outcome == arq.Lost)
 		s.note(now, e)
 	}
-	silent := now-s.heard > outageAfter
 	for _, lost := range s.tracker.Fates() {
-		if !lost || !silent { // what an outage took says nothing about the path it leaves
-			s.policy.observe(s.zero.Add(now), now, lost)
-		}
+		s.policy.observe(s.zero.Add(now), now, lost)
 	}
 	if len(s.packets) > 0 {
 		s.cfg.Controller.Feedback(came, s.tracker.RTT().Min(), s.packets)

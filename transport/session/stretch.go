@@ -47,6 +47,23 @@ func (s *Sender) useful(b *block, p *mediaPacket) time.Duration {
 	return deadline + time.Duration(p.extra)*time.Millisecond
 }
 
+// stillStands is what may be on a path that stands still, in time of what it was seen to carry: ours. Where the latency may grow nothing of it is late for
+// good, and a path that goes on brings it at once; what waits here instead comes a round trip later, at a rate that has to grow again.
+// It is at most half of the packets that the tracker remembers.
+const stillStands = time.Second
+
+// still is how many bytes may be in flight while nothing is heard; 0: no more than at other times.
+func (s *Sender) still(now time.Duration) int {
+	if !s.stretches() || s.view == nil || !s.breaker.silent(now, s.tracker.RTT().Smoothed()) || s.tracker.PacketsInFlight() >= trackerPackets/2 {
+		return 0
+	}
+	return s.view.Lately().Bytes(s.tracker.RTT().Min() + stillStands)
+}
+
+// patient reports whether a packet is to be taken for lost only once a later one has arrived: a path that carries less than the stream slows down from one
+// packet to the next, and what is sent again for nothing is a tenth of what it carries.
+func (s *Sender) patient(now time.Duration) bool { return s.pressed() && !s.policy.lossy(now) }
+
 // catchUpStands is the queue that may stand on the path while pictures wait that are late already: ours. What is seconds late here does not mind it, and
 // a path that is kept short of a queue is idle now and then.
 const catchUpStands = 200 * time.Millisecond
@@ -55,20 +72,28 @@ const catchUpStands = 200 * time.Millisecond
 // 4 s otherwise (`lte-driving`: 1.0 s of stall per 100 s, 0.4 with it).
 const catchUpFrom = 600 * time.Millisecond
 
-// catchUp is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry.
-// 0: nothing is late, or the path is not ours alone or says nothing.
+// catchUpGain is how much faster than that it goes while no queue shows: ours. What was seen to arrive is what the encoder was told before, and what waits
+// finds out, with pictures where the controller has padding only, whether the path carries more. (`umts-driving` 8.0 s of stall per 100 s, 6.9 with it;
+// `5g-driving` 3.5 and 2.8; seeds 100 to 105, 20 and 50 % of the mean.)
+const catchUpGain = 2
+
+// catchUp is the rate that what waits may have whatever the controller says, because it is late already: what the path was last seen to carry, and
+// twice that while no queue shows. 0: nothing is late, or the path is not ours alone or says nothing.
 func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
 	if !s.stretches() || s.view == nil || s.breaker.silent(now, s.tracker.RTT().Smoothed()) {
 		return 0
 	}
 	switch s.view.Reason() {
-	case congestion.Track, congestion.Limited:
+	case congestion.Track, congestion.Limited, congestion.Startup:
 	default:
 		return 0
 	}
 	first, end := s.waiting()
 	if first == end || now-s.picture(first).capture < min(2*s.cfg.Latency, catchUpFrom) {
 		return 0
+	}
+	if s.view.Queue() < doubtQueue {
+		return catchUpGain * s.view.Capacity()
 	}
 	return s.view.Capacity()
 }
