@@ -1,6 +1,7 @@
 package show
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -203,4 +204,38 @@ func TestRISTModel(t *testing.T) {
 	near("stall on the step, s per 100 s", r.Score.Players[1].StallSecondsPer100(), 50.4, 8)
 	near("p99 on the step, ms", float64(r.Score.LatencyP99.Milliseconds()), 715, 200) // it depends on when the clocks were last compared
 	near("wire/media on the step", r.Wire/r.Shown, 2.38, 0.4)
+}
+
+// Where the latency may grow a link that stands still is filled meanwhile, and brings what was made when it goes on; what waits behind a long one goes faster than
+// what arrived before; and on a link that is too slow, packet by packet at that, hardly anything is sent again that was not lost.
+func TestLatencyGrows(t *testing.T) {
+	for _, c := range []struct {
+		words string
+		after time.Duration // from when on pictures are as late as before again; 0: they never are
+		again float64       // share of the packets sent again, at most
+	}{
+		{"delay 30ms up rate 4mbit limit 2s at 10s stall 900ms", 11300 * time.Millisecond, 0.01},
+		{"delay 30ms up rate 4mbit limit 4s at 10s stall 2s", 12650 * time.Millisecond, 0.01},
+		{"delay 50ms up rate 250kbit poisson limit 250", 0, 0.02},
+	} {
+		var counts string
+		r := playWith(t, c.words, "fairlead-10s", nil, Scenario{
+			Encoder: Encoder{Kind: Adaptive, Rate: 1_000_000}, For: 16 * time.Second,
+			Trace: func(format string, args ...any) { counts = fmt.Sprintf(format, args...) },
+		}, 1)
+		late := time.Duration(0)
+		for _, p := range r.Pictures {
+			if p.At-p.Capture > 400*time.Millisecond {
+				late = p.At
+			}
+		}
+		var at, bytes, packets, media, again float64
+		if _, err := fmt.Sscanf(counts, "%f sent %f bytes in %f packets: %f of media, %f resends", &at, &bytes, &packets, &media, &again); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: the last late picture at %v, %.0f of %.0f packets sent again", c.words, late, again, media)
+		if c.after > 0 && late > c.after || again > c.again*media {
+			t.Errorf("%s: pictures are late until %v, want %v; %.0f packets of %.0f sent again, want %.0f", c.words, late, c.after, again, media, c.again*media)
+		}
+	}
 }

@@ -122,6 +122,47 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// Where the path slows down the newest packets are late, and lost only once one sent later has arrived.
+func TestPatient(t *testing.T) {
+	tr := NewTracker(64)
+	tr.Patient(true)
+	for i := range 4 {
+		tr.Sent(time.Duration(i)*ms, Source, 0, 1000)
+	}
+	events, _ := tr.Feedback(70*ms, report(t, 0, 45*ms, 30*ms, 31*ms), nil)
+	if _, lost, _ := outcomes(events); lost != nil || tr.PacketsInFlight() != 2 {
+		t.Errorf("lost %v, %d in flight: 2 and 3 may only be late", lost, tr.PacketsInFlight())
+	}
+	events, _ = tr.Feedback(90*ms, report(t, 0, 65*ms, 30*ms, 31*ms, -1, 64*ms), nil)
+	if _, lost, _ := outcomes(events); !slices.Equal(lost, []int64{2}) {
+		t.Errorf("lost %v, want 2: 3 has arrived", lost)
+	}
+}
+
+// What was sent before a path that had been silent is heard of again is lost to the silence, whenever that shows: it is no usual loss. What is lost
+// afterwards is.
+func TestOutageIsNoUsualLoss(t *testing.T) {
+	tr := NewTracker(64)
+	for i := range 4 {
+		tr.Sent(time.Duration(i)*ms, Source, 0, 1000)
+	}
+	if _, err := tr.Feedback(62*ms, report(t, 0, 32*ms, 30*ms), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Feedback(600*ms, report(t, 0, 570*ms, 30*ms, -1, 565*ms), nil); err != nil { // 1 is lost
+		t.Fatal(err)
+	}
+	for range 3 {
+		tr.Sent(600*ms, Source, 0, 1000)
+	}
+	if _, err := tr.Feedback(665*ms, report(t, 0, 635*ms, 30*ms, -1, 565*ms, -1, 630*ms, -1, 631*ms), nil); err != nil { // and 3, and 5
+		t.Fatal(err)
+	}
+	if fates := tr.Fates(); !slices.Equal(fates, []bool{false, false, false, true, false}) {
+		t.Errorf("fates %v, want those of 0, 2, 4, 5 and 6, and 5 lost", fates)
+	}
+}
+
 // What is only presumed lost, for nothing sent after it has arrived either, tells nothing about the path until that is so: it
 // may only stand still.
 func TestPresumed(t *testing.T) {
