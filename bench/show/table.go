@@ -3,6 +3,7 @@ package show
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -67,11 +68,12 @@ func (r *Result) String() string {
 		return "nothing scored"
 	}
 	p := &r.Score.Players[len(r.Score.Players)-1]
-	s := fmt.Sprintf("%.2f Mbit/s shown, %.2f s stalled, start after %.2f s", r.Shown/1e6, p.StallTime.Seconds(), p.StartUp.Seconds())
+	var s strings.Builder
+	fmt.Fprintf(&s, "%.2f Mbit/s shown, %.2f s stalled, start after %.2f s", r.Shown/1e6, p.StallTime.Seconds(), p.StartUp.Seconds())
 	for _, k := range p.Kept {
-		s += fmt.Sprintf(", %.2f s at %.2f", k.Length.Seconds(), k.From.Seconds())
+		fmt.Fprintf(&s, ", %.2f s at %.2f", k.Length.Seconds(), k.From.Seconds())
 	}
-	return s
+	return s.String()
 }
 
 // WriteTable prints rows as a table for a terminal, and faults below it.
