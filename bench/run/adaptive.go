@@ -76,11 +76,18 @@ func (f *follower) listen(ctx context.Context, pair *emu.Pair, url string) {
 	}
 }
 
+// tell says what the pictures may take from now on, bit/s.
 func (f *follower) tell(now time.Time, rate float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if n := len(f.told); n > 0 && f.told[n-1].rate == rate {
+		return
+	}
 	f.told = append(f.told, telling{now, rate})
 }
+
+// begin says what it makes until it is told otherwise.
+func (f *follower) begin(rate float64) { f.tell(time.Time{}, rate) }
 
 func (f *follower) ask(now time.Time) {
 	f.mu.Lock()

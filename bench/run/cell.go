@@ -45,6 +45,7 @@ type cell struct {
 	backlog   *backlog       // what writes to it
 	follower  *follower      // nil: the clip is sent as it is
 	recorder  *recorder      // with follower
+	libsrt    *libsrt        // what the last sender says of itself, for belacoder's rule
 
 	wg         sync.WaitGroup // of what run starts
 	publishing error          // of our own publisher; readable after wg
@@ -58,6 +59,9 @@ func (c *cell) run(ctx context.Context, control *control) (*report.Cell, error) 
 		return nil, fmt.Errorf("%s over %s: %w", c.scheme.Name, c.profile.Name, err)
 	}
 	c.pair.Restart(c.seed)
+	if c.scheme.Encoder == belacoderEncoder {
+		c.libsrt = &libsrt{}
+	}
 	for i, command := range c.scheme.Sender {
 		if err := c.start(emu.Near, command, c.scheme.MediaIn == "stdin" && i == len(c.scheme.Sender)-1); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.scheme.Name, err)
@@ -66,14 +70,17 @@ func (c *cell) run(ctx context.Context, control *control) (*report.Cell, error) 
 	start := time.Now().Add(settle)
 	source := slices.Clone(c.clip.upTo(c.media)) // its own: a follower makes key frames of its own
 	rec := newRecorder(start, source, c.clip)
-	if c.scheme.Feedback != "" {
+	if c.scheme.Feedback != "" || c.scheme.Encoder != "" {
 		c.follower = newFollower(c.clip)
 		rec.follower, c.recorder = c.follower, rec
 	}
 	reading, stopReading := context.WithCancel(ctx)
 	c.wg.Go(func() { c.read(reading, rec) })
 	c.wg.Go(func() { rec.sample(reading, c.pair) })
-	if c.follower != nil {
+	if c.libsrt != nil {
+		c.wg.Go(func() { c.follower.belacoder(reading, c.libsrt, c.latency) })
+	}
+	if c.scheme.Feedback != "" {
 		c.wg.Go(func() { c.follower.listen(reading, c.pair, c.words.Replace(c.scheme.Feedback)) })
 	}
 	defer c.wg.Wait()
@@ -184,6 +191,9 @@ func (c *cell) start(side emu.Side, command []string, feeds bool) error {
 		if c.stdin, err = cmd.StdinPipe(); err != nil {
 			return err
 		}
+	}
+	if side == emu.Near && c.libsrt != nil {
+		cmd.Stdout = c.libsrt
 	}
 	p, err := startProcess(filepath.Base(path), cmd)
 	if err != nil {

@@ -20,7 +20,7 @@ func (c *cell) send(ctx context.Context, start time.Time) (lateness, error) {
 	}
 	in := c.words.Replace(c.scheme.MediaIn)
 	if strings.HasPrefix(in, "rtmp://") {
-		p := newPublisher(c.clip)
+		p := newPublisher(c.clip, c.follower)
 		c.wg.Go(func() { c.publishing = p.run(ctx, networkOf(c.pair, emu.Near), in) })
 		return p.play(ctx, start, c.clip)
 	}

@@ -20,7 +20,12 @@ import (
 //
 // Goroutines: run is one, which begins one more that reads the server's answers; both end with the connection or ctx.
 type publisher struct {
-	queue chan clipFrame // room for all of the clip: pacing never waits for the connection
+	queue    chan clipFrame // room for all of the clip: pacing never waits for the connection
+	follower *follower      // nil: the clip is sent as it is
+	obs      *dynamic       // with follower: what tells it
+
+	mu    sync.Mutex  // guards waits
+	waits []clipFrame // what queue holds, with obs
 }
 
 // clipFrame is a frame and when its source has it.
@@ -29,13 +34,41 @@ type clipFrame struct {
 	frame *media.Frame
 }
 
-func newPublisher(c *Clip) *publisher { return &publisher{queue: make(chan clipFrame, len(c.media))} }
+func newPublisher(c *Clip, f *follower) *publisher {
+	p := &publisher{queue: make(chan clipFrame, len(c.media)), follower: f}
+	if f != nil {
+		p.obs = newDynamic(f)
+	}
+	return p
+}
+
+// put makes a frame and queues it.
+func (p *publisher) put(f clipFrame, seq int64) {
+	if p.obs != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if now := time.Now(); f.frame.Codec.IsVideo() {
+			p.follower.tell(now, p.obs.picture(now, p.waits))
+			f.frame, _ = p.follower.picture(now, seq, f.frame)
+		}
+		p.waits = append(p.waits, f)
+	}
+	p.queue <- f
+}
+
+// taken says that the oldest frame does not wait any more.
+func (p *publisher) taken() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits = p.waits[1:]
+}
 
 // play hands each frame to run when it is due after start.
 func (p *publisher) play(ctx context.Context, start time.Time, c *Clip) (late lateness, err error) {
 	defer close(p.queue)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	seq := int64(0)
 	for _, f := range c.media {
 		timer.Reset(time.Until(start.Add(f.at)))
 		select {
@@ -44,7 +77,10 @@ func (p *publisher) play(ctx context.Context, start time.Time, c *Clip) (late la
 		case <-timer.C:
 		}
 		late = append(late, time.Since(start.Add(f.at)))
-		p.queue <- f
+		p.put(f, seq)
+		if f.frame.Codec.IsVideo() {
+			seq++
+		}
 	}
 	return late, nil
 }
@@ -134,6 +170,9 @@ func (p *publisher) write(ctx context.Context, conn net.Conn, w *rtmp.MediaWrite
 		if !more {
 			return nil
 		}
+		if p.obs != nil {
+			p.taken()
+		}
 		var out []byte
 		kind := 0
 		if f.frame.Codec.IsAudio() {
@@ -152,8 +191,13 @@ func (p *publisher) write(ctx context.Context, conn net.Conn, w *rtmp.MediaWrite
 		if err != nil {
 			return err
 		}
-		if _, err := conn.Write(w.Append(out, typ, ms, body)); err != nil {
+		out = w.Append(out, typ, ms, body)
+		begin := time.Now()
+		if _, err := conn.Write(out); err != nil {
 			return err
+		}
+		if p.obs != nil {
+			p.obs.sent(begin, time.Now(), len(out))
 		}
 	}
 }

@@ -152,6 +152,10 @@ func TestSchemeRefuses(t *testing.T) {
 		{strings.Replace(good, "stdin", "pigeon", 1), "pigeon"},
 		{strings.Replace(good, "cat", "'{colour}'", 1), "{colour} is unknown"},
 		{good + "ready: udp://x\n", "ready"},
+		{good + "encoder: x264\n", "x264"},
+		{good + "encoder: obs\n", "encoder"},
+		{strings.Replace(good, "stdin", "rtmp://h/a/b", 1) + "encoder: belacoder\n", "encoder"},
+		{strings.Replace(good, "stdin", "udp://h:1", 1) + "encoder: belacoder\nfeedback: http://h/f\n", "feedback"},
 		{good + "files: {../x: y}\n", "files"},
 		{strings.Replace(good, "media_out: udp://127.0.0.1:1", "", 1), "media_out"},
 	} {

@@ -43,6 +43,7 @@ type Scheme struct {
 	Sender            [][]string        `yaml:"sender"`             // commands on the near side
 	MediaIn           string            `yaml:"media_in"`           // from the near side: stdin (of the last sender), udp://HOST:PORT, or rtmp:// to publish to
 	Feedback          string            `yaml:"feedback"`           // http://…/feedback on the near side, which the source obeys; empty: it makes the clip as it is
+	Encoder           string            `yaml:"encoder"`            // obs (of rtmp://) or belacoder (of a sender that is srt-live-transmit -s:1 -pf:json): what the source obeys
 	MediaOut          string            `yaml:"media_out"`          // an address as `bench watch` takes it, on the far side
 }
 
@@ -77,6 +78,12 @@ func (s *Scheme) Validate() error {
 		return bad("ready", fmt.Sprintf("%q is not tcp://HOST:PORT", s.Ready))
 	case s.Feedback != "" && (!strings.HasPrefix(s.Feedback, "http://") || !strings.HasPrefix(s.MediaIn, "udp://")):
 		return bad("feedback", fmt.Sprintf("%q is not http://HOST:PORT/…, or media_in is not udp://", s.Feedback))
+	case s.Encoder != "" && s.Encoder != obsEncoder && s.Encoder != belacoderEncoder:
+		return bad("encoder", fmt.Sprintf("%q is neither %s nor %s", s.Encoder, obsEncoder, belacoderEncoder))
+	case s.Encoder != "" && s.Feedback != "":
+		return bad("encoder", "and feedback exclude each other")
+	case (s.Encoder == obsEncoder) != (s.Encoder != "" && strings.HasPrefix(s.MediaIn, "rtmp://")), s.Encoder == belacoderEncoder && len(s.Sender) == 0:
+		return bad("encoder", s.Encoder+" is obs of an rtmp:// media_in, or belacoder of a sender over udp://")
 	}
 	for name := range s.Files {
 		if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
