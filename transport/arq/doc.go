@@ -14,6 +14,9 @@
 //   - the report was made later than the packet's arrival was to be expected, so that the loss of the
 //     last packets of a frame shows although nothing followed them.
 //
+// A packet from before what the report tells of is untold, not lost: a report that was lost may have told of it. It is lost when a later
+// one goes back to it without it, or none has for 50 ms.
+//
 // The second kind is presumed: the path may only stand still. It is answered like any other, but what is learned about the path
 // from losses (Fates, Event.Presumed) waits until a packet sent later arrives and makes it certain.
 //

@@ -65,6 +65,7 @@ type record struct {
 	state state
 	// presumed: lost, and no packet sent later has arrived. The path may only stand still.
 	presumed bool
+	untold   bool // the reports that came began after it: it may have arrived, and one that was lost told of it
 }
 
 // Tracker maps transport sequence numbers to packets. It is owned by one goroutine.
@@ -174,7 +175,7 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 		} else {
 			t.settle(r, acked)
 		}
-		if e.Outcome == Late && !e.Presumed || r.hole > 0 && e.Outcome != Late {
+		if !r.untold && (e.Outcome == Late && !e.Presumed || r.hole > 0 && e.Outcome != Late) {
 			t.window.saw(now, now-r.hole)
 		}
 		if known && s >= t.path {
@@ -195,20 +196,20 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 	}
 	t.silentAt = now
 	t.skip()
-	return t.holes(now, at, out), nil
+	return t.holes(now, at, begin, out), nil
 }
 
 // Timeout calls holes lost whose reorder window has passed.
 func (t *Tracker) Timeout(now time.Duration, out []Event) []Event {
-	return t.holes(now, 0, out)
+	return t.holes(now, 0, 0, out)
 }
 
 // NextTimeout is when Timeout has something to do; 0: never.
 func (t *Tracker) NextTimeout() (at time.Duration) {
 	w := t.ReorderWindow()
 	for s := t.oldest; s < t.top; s++ {
-		if r := t.at(s); r.state == inFlight && r.hole > 0 && (at == 0 || r.hole+w < at) {
-			at = r.hole + w
+		if r := t.at(s); r.state == inFlight && r.hole > 0 && (at == 0 || r.hole+r.wait(w) < at) {
+			at = r.hole + r.wait(w)
 		}
 	}
 	return at
@@ -250,8 +251,20 @@ func (t *Tracker) confirm(end int64, out []Event) []Event {
 	return out
 }
 
-// holes appends the losses known at now. at is the receiver's clock when it made the newest report, 0: no new report.
-func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
+// untoldWait is how long a report that goes further back is waited for: ours.
+const untoldWait = 50 * time.Millisecond
+
+// wait is how long after the hole was seen the packet is lost.
+func (r *record) wait(reorder time.Duration) time.Duration {
+	if r.untold {
+		return untoldWait
+	}
+	return reorder
+}
+
+// holes appends the losses known at now. at is the receiver's clock when it made the newest report, 0: no new report; begin is the first packet
+// that it tells of.
+func (t *Tracker) holes(now, at time.Duration, begin int64, out []Event) []Event {
 	w := t.ReorderWindow()
 	out = t.confirm(t.top, out)
 	for s := t.oldest; s < t.top; s++ {
@@ -261,15 +274,18 @@ func (t *Tracker) holes(now, at time.Duration, out []Event) []Event {
 		}
 		if r.hole == 0 {
 			r.hole = max(now, 1)
+			r.untold = s < begin
+		} else if r.untold && at > 0 && s >= begin {
+			r.untold = false
 		}
-		if now >= r.hole+w {
+		if now >= r.hole+r.wait(w) {
 			out = append(out, t.lose(now, s, r))
 		}
 	}
 	// The tail: nothing sent after it has arrived, but it should have been there when the report was made.
 	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence && !t.patient {
 		slack := tailSlack + w
-		for s := max(t.oldest, t.top+1); s < t.next; s++ {
+		for s := max(t.oldest, t.top+1, begin); s < t.next; s++ {
 			r := t.at(s)
 			if r.sent+expected+slack >= at {
 				break

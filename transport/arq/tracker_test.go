@@ -344,3 +344,38 @@ func ExampleTracker() {
 	// 8 false
 	// 7 true
 }
+
+// A packet that no report told of may have arrived: one that goes further back is waited for, and no reordering is learned from it.
+func TestUntoldIsNotLost(t *testing.T) {
+	for _, c := range []struct {
+		why         string
+		then        *wire.Feedback
+		at          time.Duration
+		acked, lost []int64
+	}{
+		{"told later", report(t, 0, 50*ms, 30*ms, 31*ms, -1, 33*ms, 34*ms, 35*ms), 80 * ms, []int64{0, 1, 3}, []int64{2}},
+		{"never told", report(t, 5, 110*ms, 35*ms), 140 * ms, nil, []int64{0, 1, 2, 3}},
+	} {
+		tr := NewTracker(64)
+		for i := range 6 {
+			tr.Sent(time.Duration(i)*ms, Source, int64(i), 1000)
+		}
+		events, err := tr.Feedback(66*ms, report(t, 4, 36*ms, 34*ms, 35*ms), nil) // those before it were lost
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acked, lost, _ := outcomes(events); !slices.Equal(acked, []int64{4, 5}) || lost != nil {
+			t.Fatalf("%s: acked %v, lost %v", c.why, acked, lost)
+		}
+		if events, err = tr.Feedback(c.at, c.then, nil); err != nil {
+			t.Fatal(err)
+		}
+		acked, lost, _ := outcomes(events)
+		if !slices.Equal(acked, c.acked) || !slices.Equal(lost, c.lost) {
+			t.Errorf("%s: acked %v, lost %v, want %v and %v", c.why, acked, lost, c.acked, c.lost)
+		}
+		if w := tr.ReorderWindow(); w > 0 {
+			t.Errorf("%s: reorder window %v", c.why, w)
+		}
+	}
+}

@@ -65,7 +65,7 @@ type slot struct {
 	track   uint8
 	frame   wire.FrameHeader
 	capture time.Duration // sender's clock, when flags has Start
-	arrival time.Duration
+	arrival time.Duration // of a packet that is waited for: when it was missed
 	buf     []byte
 }
 
@@ -84,6 +84,8 @@ type Buffer struct {
 	broken [256 / 8]byte // tracks whose next frame follows a gap
 	counts Counts
 	shown  time.Duration // when the newest frame was due; with Config.Most
+	heard  time.Duration // newest arrival
+	waited time.Duration // how long the packet inserted last had been missing
 }
 
 // New makes an empty buffer.
@@ -141,7 +143,13 @@ func (b *Buffer) Held(s int64) bool {
 }
 
 // Heard takes in the one-way delay of a packet: arrival (receiver's clock) less send time (sender's clock).
-func (b *Buffer) Heard(now, delay time.Duration) { b.offset.add(now, delay) }
+func (b *Buffer) Heard(now, delay time.Duration) {
+	b.heard = now
+	b.offset.add(now, delay)
+}
+
+// Waited is how long the packet that Insert kept last had been known to be missing.
+func (b *Buffer) Waited() time.Duration { return b.waited }
 
 // ForgetDelay says that the path is another one: the next delay heard of replaces all before it.
 func (b *Buffer) ForgetDelay() { b.offset.have, b.offset.started = [6]bool{}, false }
@@ -174,6 +182,7 @@ func (b *Buffer) Insert(now, sent time.Duration, n int64, s *wire.Source, how Ho
 		return Duplicate
 	}
 	b.held++
+	b.waited = now - p.arrival
 	p.state, p.how, p.flags, p.track, p.frame, p.arrival = held, how, s.Flags, s.Track, s.Frame, now
 	if s.Flags.Has(wire.Start) {
 		p.capture = b.unwrapCapture(s.Frame.Capture, sent)
@@ -199,7 +208,7 @@ func (b *Buffer) Abandon(base int64, count int) {
 // open makes slots for sequence numbers below end, which lies within the ring.
 func (b *Buffer) open(end int64) {
 	for ; b.end < end; b.end++ {
-		*b.at(b.end) = slot{seq: b.end, state: waiting}
+		*b.at(b.end) = slot{seq: b.end, state: waiting, arrival: b.heard}
 	}
 }
 

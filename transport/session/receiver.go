@@ -112,7 +112,7 @@ func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	r.buffer.Heard(at, at-send)
 	r.queue.Add(at, at-send)
 	r.handleBody(at, send, body)
-	r.record.awaits = r.buffer.Missing() > 0
+	r.record.expects.awaits = r.buffer.Missing() > 0
 }
 
 func (r *Receiver) handleBody(now, sent time.Duration, body []byte) {
@@ -121,8 +121,10 @@ func (r *Receiver) handleBody(now, sent time.Duration, body []byte) {
 	case wire.TypeSource:
 		r.handleSource(now, sent, rest, playout.First)
 	case wire.TypeResend:
+		r.record.answered()
 		r.handleSource(now, sent, rest, playout.Resent)
 	case wire.TypeRepair:
+		r.record.answered()
 		r.handleRepair(now, sent, rest)
 	case wire.TypeProbe:
 		next, err := wire.ParseProbe(rest)
@@ -167,7 +169,7 @@ func (r *Receiver) handleSource(now, sent time.Duration, symbol []byte, how play
 		return
 	}
 	if how == playout.First {
-		r.record.open = !s.Flags.Has(wire.End)
+		r.record.expects.frame(now, s.Flags.Has(wire.Start), s.Flags.Has(wire.End))
 	}
 	if !r.insert(now, sent, n, &s, how) {
 		return
@@ -225,6 +227,9 @@ func (r *Receiver) insert(now, sent time.Duration, n int64, s *wire.Source, how 
 		r.drop(transport.DropLate)
 		return true // of no use to the player, but its equation may still help younger packets
 	default:
+		if how == playout.Resent {
+			r.record.expects.takes.saw(r.buffer.Waited())
+		}
 		if base, count, ok := r.buffer.Whole(n); ok {
 			r.decoder.Settle(base, count)
 		}
@@ -239,7 +244,7 @@ func (r *Receiver) drop(why transport.DropReason) { r.stats.Drops[why]++ }
 func (r *Receiver) PopPayload(now time.Time) (transport.Payload, bool) {
 	p, arrival, due, ok := r.buffer.Pop(r.since(now))
 	r.decoder.Expire(r.buffer.Next())
-	r.record.awaits = r.buffer.Missing() > 0
+	r.record.expects.awaits = r.buffer.Missing() > 0
 	if !ok {
 		return transport.Payload{}, false
 	}

@@ -31,9 +31,11 @@ type world struct {
 	refused            int
 	got                []gotFrame
 	sounds, soundsMade int
-	noPlans            bool // as with a shell that has no time
-	wire               int  // bytes up, IP and UDP included
-	back               int  // bytes down
+	noPlans            bool   // as with a shell that has no time
+	wire               int    // bytes up, IP and UDP included
+	back               int    // bytes down
+	media              int    // bytes written
+	kinds              [2]int // of wire: resends, repairs
 	buf                []byte
 	onUp               func(b []byte)        // sees each datagram the receiver gets
 	onLoss             func(d time.Duration) // how long after the round trip a loss was known
@@ -281,6 +283,7 @@ func (w *world) write() {
 	if err := w.tx.WriteFrame(w.at(), &f); err != nil {
 		w.refused++
 	}
+	w.media += size
 	w.frames++
 	if w.source.sound {
 		w.soundsMade++
@@ -319,9 +322,16 @@ func (w *world) drain() {
 		plan(w.tx)
 	}
 	for {
+		before := w.tx.stats
 		b, ok := w.tx.AppendDatagram(w.buf[:0], w.at())
 		if !ok {
 			break
+		}
+		if w.tx.stats.Resends > before.Resends {
+			w.kinds[0] += len(b) + ipUDP
+		}
+		if w.tx.stats.Repairs > before.Repairs {
+			w.kinds[1] += len(b) + ipUDP
 		}
 		if len(b) > w.tx.cfg.MTU {
 			w.t.Fatalf("a datagram of %d bytes", len(b))
