@@ -30,8 +30,9 @@ type auditor struct {
 	weight    float64 // packets behind recent
 	top       [topBuckets]time.Duration
 	topAt     int64
-	shareHigh float64 // of arriving packets, those at the top
-	lossQueue time.Duration
+	shareHigh float64       // of arriving packets, those at the top
+	lossQueue time.Duration // that the last packet met which was lost at the top
+	fullAt    time.Duration // when that was sent
 
 	ring  [auditRing]seen
 	seen  int
@@ -169,7 +170,7 @@ func (a *auditor) dropped(sent time.Duration) {
 		a.high++
 		a.above.n++
 		a.above.lost++
-		a.lossQueue = queue
+		a.lossQueue, a.fullAt = queue, sent
 	} else {
 		a.below.n++
 		a.below.lost++

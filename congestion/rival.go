@@ -1,15 +1,20 @@
 package congestion
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // rival is the competing mode: beside a flow that fills the queue, a flow that yields to the queue starves.
 //
 // It is entered when the queue stayed above T while we fell by half: alone we would have emptied it. In it the
-// window grows and yields as TCP's does, by loss alone; a cut now and then shows whether somebody is still there: alone,
+// window grows as CUBIC's and yields as TCP's does, by loss alone; a cut now and then shows whether somebody is still there: alone,
 // what arrives stays the same while the queue falls.
 type rival struct {
 	on     bool
 	window float64 // bytes
+	most   float64 // the window at the last loss, 0: none yet
+	low    float64 // and behind it
 
 	since time.Duration // when the queue rose above T
 	from  float64       // the most that arrived in the last while
@@ -24,17 +29,24 @@ type rival struct {
 	arrived float64
 	saved   float64
 	stood   time.Duration // queue before the cut
+	fullAt  time.Duration // when it was last at its top
 	empty   time.Duration // since when the queue is below T/2
 }
 
 const (
 	rivalAfter  = 2000 * time.Millisecond
 	rivalFell   = 0.5
-	rivalSent   = 1.2  // of R: one that sends more has not yielded. Ours.
-	rivalLoss   = 0.02 // above it a buffer may be shorter than T. Ours.
-	rivalGain   = 2.5  // packets a round trip
-	rivalBeta   = 0.8  // between RFC 9438's 0.7 and what a loss that is seen once more often would ask
-	rivalLossy  = 2.5  // more of rivalBeta for each unit of loss, up to rivalMost: one that does not answer to loss loses much. Ours.
+	rivalSent   = 1.2                    // of R: one that sends more has not yielded. Ours.
+	rivalLoss   = 0.02                   // above it a buffer may be shorter than T. Ours.
+	rivalFull   = 0.4                    // of the queue at which packets were lost of late: one that loses there too falls to it, and comes back. Ours.
+	rivalRecall = 20 * time.Second       // since that loss: who has yielded sends few packets, and loses one of them seldom. Ours.
+	rivalGain   = 2.0                    // packets a round trip
+	rivalCubic  = 0.1                    // packets/s³ and, beyond the window at the last loss,
+	rivalBeyond = 1.1                    // of it at most: RFC 9438 has 0.4, and no bound. Ours.
+	rivalClean  = 0.01                   // of usual loss: below it each loss at the top of the queue counts, and above it evidence is wanted. Ours.
+	rivalRest   = 100 * time.Millisecond // and a round trip since the top of the queue: what it falls by just behind is the others' doing. Ours.
+	rivalBeta   = 0.8                    // RFC 9438 has 0.7
+	rivalLossy  = 2.5                    // more of rivalBeta for each unit of loss, up to rivalMost: one that does not answer to loss loses much. Ours.
 	rivalMost   = 0.90
 	rivalCut    = 0.7
 	rivalEvery  = 8 * time.Second
@@ -49,7 +61,10 @@ func (r *rival) end() { r.on, r.since, r.cutAt = false, 0, 0 }
 func (r *rival) suspects(c *Controller, now time.Duration) bool {
 	r.from = max(c.capacity, r.from*(1-(now-r.seen).Seconds()/rivalMemory))
 	r.seen = now
-	stands := c.goal()
+	stands := time.Duration(float64(c.goal()) / (1 - c.caution())) // a smaller T of our own making is no sign of others
+	if r.since > 0 && c.loss.fullAt > 0 && now-c.loss.fullAt < rivalRecall {
+		stands = min(stands, time.Duration(rivalFull*float64(c.loss.lossQueue)))
+	}
 	if c.loss.recent > rivalLoss { // a full buffer may be shorter than T
 		stands = min(stands, c.loss.maxQueue()/2)
 	}
@@ -70,7 +85,7 @@ func (c *Controller) enterCompete(now time.Duration) {
 	c.base.held = true
 	r.window = max(r.from*0.8, c.capacity) / 8 * (c.minRTT + c.queue).Seconds()
 	r.nextCut = now + rivalEvery
-	r.cutAt, r.empty, r.lossAt = 0, 0, now
+	r.cutAt, r.empty, r.lossAt, r.most = 0, 0, now, 0
 	c.reason = Compete
 }
 
@@ -109,16 +124,23 @@ func (c *Controller) compete(now, _ time.Duration, verdict judgement) {
 		r.window = r.saved
 	}
 	r.window += rivalGain * rivalPacket * float64(c.acked) / r.window
+	if r.most > 0 { // RFC 9438 §4.2: W(t) = C·(t − K)³ + Wmax
+		t := (now - r.lossAt).Seconds() - math.Cbrt((r.most-r.low)/rivalPacket/rivalCubic)
+		r.window = max(r.window, min(rivalBeyond*r.most, r.most+rivalCubic*t*t*t*rivalPacket))
+	}
 	full := c.queue.Seconds() > topShare*c.loss.maxQueue().Seconds()
 	if full {
+		r.fullAt = now
 		c.loss.firm = now + time.Second // what is lost now is nobody's usual loss
 	}
-	if (verdict == ours || c.loss.overflows() > 2 || full && c.loss.latest > 0) && now-r.lossAt > rtt+100*time.Millisecond {
+	if (verdict == ours || c.loss.usual < rivalClean && c.loss.fullAt > r.lossAt || c.loss.overflows() > 2 || full && c.loss.latest > 0) && now-r.lossAt > rtt+100*time.Millisecond {
 		r.lossAt = now
+		r.most = r.window
 		r.window *= min(rivalMost, rivalBeta+rivalLossy*c.loss.recent)
+		r.low = r.window
 		c.loss.above, c.loss.below, c.loss.latest = share2{}, share2{}, 0
 	}
-	if now >= r.nextCut {
+	if now >= r.nextCut && (now-max(r.fullAt, r.lossAt) > rtt+rivalRest || now >= r.nextCut+rivalEvery) {
 		r.nextCut = now + rivalEvery
 		r.stood = c.queue
 		r.cutAt, r.arrived, r.saved = now, c.in.rate(c.in.newest(), 500*time.Millisecond), r.window
