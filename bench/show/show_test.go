@@ -239,3 +239,15 @@ func TestLatencyGrows(t *testing.T) {
 		}
 	}
 }
+
+// An outage of 200 ms every 5 s, with 30 ms to spare at a latency of 300 ms that does not grow: what it took is all lost at once, and sent again in the
+// order in which it is due. Key frames were too late behind what could wait, every second time, and a group of pictures with them.
+func TestShortOutagesCostNothing(t *testing.T) {
+	plans := memo{}
+	for seed := range uint64(2) {
+		r := playWith(t, "delay 30ms up at 4s outage 200ms repeat 5s", "fairlead", plans, Scenario{For: 25 * time.Second}, seed)
+		if p := &r.Score.Players[1]; p.StallTime > 0 || r.Whole < 0.999 {
+			t.Errorf("seed %d: stalled for %v, %.2f %% of the pictures whole", seed, p.StallTime, 100*r.Whole)
+		}
+	}
+}

@@ -105,14 +105,22 @@ func (s *Sender) note(now time.Duration, e *arq.Event) {
 	}
 }
 
-// serveTouched answers the losses of the last events, the most urgent block first.
+// serveTouched answers the losses of the last events. What an outage took is many blocks at once, whose answers need the same time.
 func (s *Sender) serveTouched(now time.Duration) {
+	all := 0
+	for _, id := range s.touched {
+		if b := s.block(id); b != nil && !b.over {
+			all += max(0, b.need()-b.first-b.unsent)
+		}
+	}
 	for _, id := range s.touched {
 		if b := s.block(id); b != nil {
 			b.touched = false
+			s.policy.others = all - max(0, b.need()-b.first-b.unsent)
 			s.serve(now, b)
 		}
 	}
+	s.policy.others = 0
 	s.touched = s.touched[:0]
 }
 
@@ -235,7 +243,7 @@ func (s *Sender) answerWith(it item, now time.Duration) bool {
 	if it.at > now {
 		return s.later.push(it)
 	}
-	return s.queues[queueRepair].push(it)
+	return s.queues[queueRepair].pushDue(it)
 }
 
 // repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other

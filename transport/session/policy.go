@@ -24,6 +24,7 @@ type policy struct {
 	media      rate          // first sendings
 	frames     rate
 	round      time.Duration // what one takes
+	others     int           // packets of other blocks that were lost at once with those of the one that is answered
 	dear       bool          // one round fits: protection costs several times the loss
 	copies     bool          // the latency holds more packets than the other end's decoder
 	cost       float64       // expected overhead of the blocks made lately, per source packet
@@ -199,12 +200,13 @@ func (p *policy) last(now time.Duration, lost int, price fec.Price, slack, wire 
 	if !p.bursty() {
 		return p.answer(lost, 1, price), 0
 	}
+	slack = max(0, slack-time.Duration(p.others)*wire) // the others leave meanwhile
 	slot := time.Duration(float64(time.Second) / max(1, p.packets.perSecond(now)))
 	slots := func(d time.Duration) float64 { return max(0, float64(d)/float64(slot)) }
 	l := fec.Last{
 		Channel: limit.Channel{Loss: min(0.6, max(leastPlanned, e.Loss)), Burst: e.Burst},
 		Lost:    p.newestLost, Since: slots(now - p.newestAt), Slack: slots(slack), Wire: slots(wire),
-		Most: 1 + int(max(0, slack)/max(wire, time.Microsecond)),
+		Most: max(lost, 1+int(max(0, slack)/max(wire, time.Microsecond))),
 	}
 	n = l.Send(price, lost)
 	if n > 1 {

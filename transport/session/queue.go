@@ -6,7 +6,7 @@ import "time"
 const (
 	queueAudio   = iota // first sendings of audio
 	queueControl        // probes and notices
-	queueRepair         // resends and repairs that answer a loss
+	queueRepair         // resends and repairs that answer a loss, what is due first ahead
 	queueMedia          // first sendings of the rest, with the repairs sent ahead
 	queues
 )
@@ -54,6 +54,21 @@ func (q *queue) push(it item) bool {
 	}
 	q.items[q.tail%len(q.items)] = it
 	q.tail++
+	return true
+}
+
+// pushDue is push before what is due later.
+func (q *queue) pushDue(it item) bool {
+	if !q.push(it) {
+		return false
+	}
+	for i := q.tail - 1; i > q.head; i-- {
+		before, here := &q.items[(i-1)%len(q.items)], &q.items[i%len(q.items)]
+		if before.deadline <= here.deadline {
+			break
+		}
+		*before, *here = *here, *before
+	}
 	return true
 }
 
