@@ -158,7 +158,7 @@ func TestSubBlock(t *testing.T) {
 	for _, c := range []struct {
 		packets int
 		want    []int
-	}{{0, nil}, {1, []int{1}}, {32, []int{32}}, {33, []int{17, 16}}, {60, []int{30, 30}}, {100, []int{25, 25, 25, 25}}, {97, []int{25, 24, 24, 24}}} {
+	}{{0, nil}, {1, []int{1}}, {58, []int{58}}, {96, []int{96}}, {97, []int{49, 48}}, {100, []int{50, 50}}, {200, []int{67, 67, 66}}} {
 		left, got := c.packets, []int{}
 		for n := SubBlock(left); n > 0; n = SubBlock(left) {
 			got = append(got, n)

@@ -162,22 +162,26 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 	if lost <= 0 || left == 0 {
 		return
 	}
-	want := s.policy.answer(lost, left, b.price)
-	var gap time.Duration
-	if left == 1 { // no report will come in time: use the time there is to get out of a burst
+	flying := b.answers
+	if blind {
+		flying = 0
+	}
+	want, gap := lost-flying, time.Duration(0)
+	switch {
+	case s.pressed():
+	case left == 1 && s.policy.bursty(): // no report will come in time: use the time there is to get out of a burst
 		end := b.deadline
 		if now > end {
 			end = b.last()
 		}
-		want, gap = s.policy.last(now, lost, b.price, end-now-spreadMargin, s.perPacket())
+		s.recall(b)
+		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin, s.perPacket(), s.inFlight(now, b))
+	default:
+		want = s.policy.answer(lost, left, b.price) - flying
 	}
-	if s.pressed() {
-		want, gap = lost, 0
+	if b.unsent > 0 { // repairs cover what was sent, and what was not is worth as much as any
+		want = min(want, lost-b.answers)
 	}
-	if blind {
-		want += b.answers
-	}
-	want -= b.answers
 	if want <= 0 {
 		return
 	}
@@ -222,6 +226,51 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 	}
 }
 
+// recall takes back the answers to the losses of b that are to leave later.
+func (s *Sender) recall(b *block) {
+	kept := s.later.items[:0]
+	for _, it := range s.later.items {
+		if it.kind == sendRepair && it.ref == b.id || it.kind == sendResend && s.packet(it.ref).block == b.id {
+			s.unqueue(it)
+			continue
+		}
+		kept = append(kept, it)
+	}
+	s.later.items = kept
+}
+
+// inFlight lends when each packet of b left that is on its way, first sendings among them; now is for those that wait for the pacer alone.
+// What should have been reported on by now counts as lost.
+func (s *Sender) inFlight(now time.Duration, b *block) []time.Duration {
+	s.flying = s.flying[:0]
+	old := now - s.answerTime()
+	s.tracker.Flying(func(kind arq.Kind, ref int64, sent time.Duration) {
+		switch kind {
+		case arq.Source, arq.Resend:
+			if s.packet(ref).block != b.id || s.packet(ref).here {
+				return
+			}
+		case arq.Repair:
+			if ref != b.id {
+				return
+			}
+		default:
+			return
+		}
+		if sent >= old && len(s.flying) < fec.LastFlying {
+			s.flying = append(s.flying, sent)
+		}
+	})
+	for _, q := range [...]*queue{&s.queues[queueRepair], &s.queues[queueMedia]} {
+		for i := q.head; i < q.tail && len(s.flying) < fec.LastFlying; i++ {
+			if it := &q.items[i%len(q.items)]; it.kind == sendRepair && it.ref == b.id || it.kind == sendResend && s.packet(it.ref).block == b.id {
+				s.flying = append(s.flying, now)
+			}
+		}
+	}
+	return s.flying
+}
+
 // missing is the first media packet of b from n on, cyclically, that the receiver lacks; -1: none can be sent again.
 func (s *Sender) missing(b *block, n int64) int64 {
 	for i := range int64(b.count) {
@@ -237,7 +286,7 @@ func (s *Sender) missing(b *block, n int64) int64 {
 const maxCopies = 32
 
 // spreadMargin is how long before the deadline the last of the answers spread over time leaves: ours.
-const spreadMargin = 3 * time.Millisecond
+const spreadMargin = time.Millisecond
 
 func (s *Sender) answerWith(it item, now time.Duration) bool {
 	if it.at > now {

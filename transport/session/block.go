@@ -120,9 +120,14 @@ func (s *Sender) addBlocks(now, capture time.Duration, base int64, k int, c fec.
 			b.price = s.policy.plan.Proactive(frames*k, 1, c, 0).Price
 			s.later.push(item{kind: shutGroup, ref: b.id, at: now + time.Duration(frames)*s.group.gap - s.group.gap/2})
 		default:
-			s.protect(now+time.Duration(done)*s.perPacket(), b)
+			s.protect(now+time.Duration(done)*s.perPacket(), now+s.backlog(now), b)
 		}
 	}
+}
+
+// backlog is how long what waits in the media queue takes to send: a frame behind a key frame leaves when that is out.
+func (s *Sender) backlog(now time.Duration) time.Duration {
+	return max(0, s.pace-now) + time.Duration(s.queues[queueMedia].len())*s.perPacket()
 }
 
 // perPacket is the time between two packets on the wire.

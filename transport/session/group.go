@@ -102,7 +102,7 @@ func (s *Sender) closeGroup(now time.Duration) {
 		return
 	}
 	b.open, b.end = false, true
-	s.protect(now+time.Duration(b.unsent)*s.perPacket(), b)
+	s.protect(now+time.Duration(b.unsent)*s.perPacket(), now+s.backlog(now), b)
 }
 
 // queueSources queues the first sendings of k packets of b.
@@ -113,8 +113,13 @@ func (s *Sender) queueSources(b *block, base int64, k, q int) {
 	}
 }
 
-// protect queues the repairs that go ahead for b, whose packets are all sent at sent.
-func (s *Sender) protect(sent time.Duration, b *block) {
+// backlogShare is how much of the time between frames a frame behind a backlog may fill with its packets and their repairs, in quarters: ours. Without a
+// bound the repairs of one frame are the backlog of the next, which then has no round either, and so on.
+const backlogShare = 3
+
+// protect queues the repairs that go ahead for b, whose packets are all sent at sent, and would be at alone if nothing waited before them: behind a key
+// frame fewer rounds are left than a frame of its size has.
+func (s *Sender) protect(alone, sent time.Duration, b *block) {
 	q := queueMedia
 	if b.class == fec.Audio {
 		q = queueAudio
@@ -123,8 +128,14 @@ func (s *Sender) protect(sent time.Duration, b *block) {
 		b.price = s.policy.none(b.class)
 		return
 	}
-	var ahead int
-	ahead, b.price = s.policy.ahead(b.count-b.foreign, s.rounds(sent, b)-1, float64(b.deadline-sent)/float64(s.roundTime()), b.class)
+	k, rounds := b.count-b.foreign, s.rounds(alone, b)-1
+	ahead, price := s.policy.ahead(k, rounds, float64(b.deadline-alone)/float64(s.roundTime()), b.class)
+	if fewer := s.rounds(sent, b) - 1; fewer < rounds && fewer > 0 {
+		most := int(s.group.gap/s.perPacket())*backlogShare/4 - k
+		more, dearer := s.policy.ahead(k, fewer, float64(b.deadline-sent)/float64(s.roundTime()), b.class)
+		ahead, price = max(ahead, min(more, most)), max(price, dearer)
+	}
+	b.price = price
 	for range ahead {
 		if s.queues[q].push(item{kind: sendRepair, ref: b.id, frame: noFrame, deadline: b.deadline}) {
 			b.answers++

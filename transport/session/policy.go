@@ -20,6 +20,7 @@ type policy struct {
 	newest     int64         // transport sequence number of the newest packet whose fate is known
 	newestAt   time.Duration // when it was sent
 	newestLost bool          // and that fate
+	flying     []float64     // reused
 	packets    rate          // all that is sent
 	media      rate          // first sendings
 	frames     rate
@@ -68,11 +69,13 @@ const (
 	cutPriceBurst = fec.Price(3) // many rounds, bursts
 )
 
-// Where much is lost in long bursts the price is a step higher, and not cut at all where a round is hardly longer than the sending of its
-// answers, for there rounds fail more often than planned: ours, from the grid at 20 % in bursts of 8.
+// Where much is lost in long bursts the price is a step higher, and two steps above that of 1e-4 where a round is hardly longer than the
+// sending of its answers, for there the last one is short of room: ours, from the grid at 20 % in bursts of 8 (20/120: 1.2e-3 at 32.9 %
+// without the two steps, 8e-4 at 34.4 % with them; four lose no less).
 const (
 	longBurst   = 4.2 // packets
 	shortRound  = 40 * time.Millisecond
+	shortPrice  = fec.Price(2)
 	surelyHeavy = 0.17 // 10 % that comes in bursts is not often taken for so much
 )
 
@@ -147,6 +150,9 @@ func (p *policy) ahead(k, further int, left float64, c fec.Class) (parity int, p
 			}
 		}
 		s.Price -= min(s.Price, cut)
+		if p.round < shortRound && p.bursty() && p.heavy() {
+			s.Price += shortPrice
+		}
 	}
 	if p.copies && further >= manyRounds {
 		s.Parity = 0 // it would be forgotten before the last round
@@ -193,22 +199,23 @@ func (p *policy) fate(sequence int64, sent time.Duration, lost bool) {
 	}
 }
 
-// last is how many packets are sent for lost symbols when nothing more can be learned in time, and how far apart: on a
-// bursty path they leave over all the time there is. wire is the time that one takes to send.
-func (p *policy) last(now time.Duration, lost int, price fec.Price, slack, wire time.Duration) (n int, gap time.Duration) {
+// last is how many more packets are sent for missing symbols when nothing more can be learned in time, and how far apart: on a
+// bursty path they leave over all the time there is. flying is when each of those on their way left, wire the time that one takes to send.
+func (p *policy) last(now time.Duration, missing int, price fec.Price, slack, wire time.Duration, flying []time.Duration) (n int, gap time.Duration) {
 	e := p.loss.Estimate()
-	if !p.bursty() {
-		return p.answer(lost, 1, price), 0
+	slot := float64(time.Second) / max(1, p.packets.perSecond(now))
+	slots := func(d time.Duration) float64 { return max(0, float64(d)/slot) }
+	p.flying = p.flying[:0]
+	for _, at := range flying {
+		p.flying = append(p.flying, slots(at-p.newestAt))
 	}
 	slack = max(0, slack-time.Duration(p.others)*wire) // the others leave meanwhile
-	slot := time.Duration(float64(time.Second) / max(1, p.packets.perSecond(now)))
-	slots := func(d time.Duration) float64 { return max(0, float64(d)/float64(slot)) }
 	l := fec.Last{
 		Channel: limit.Channel{Loss: min(0.6, max(leastPlanned, e.Loss)), Burst: e.Burst},
-		Lost:    p.newestLost, Since: slots(now - p.newestAt), Slack: slots(slack), Wire: slots(wire),
-		Most: max(lost, 1+int(max(0, slack)/max(wire, time.Microsecond))),
+		Lost:    p.newestLost, Since: slots(now - p.newestAt), Flying: p.flying, Slack: slots(slack), Wire: slots(wire),
+		Most: max(missing-len(flying), 1+int(max(0, slack)/max(wire, time.Microsecond))),
 	}
-	n = l.Send(price, lost)
+	n = l.Send(price, missing)
 	if n > 1 {
 		gap = max(0, slack) / time.Duration(n-1)
 	}

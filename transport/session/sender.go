@@ -29,6 +29,7 @@ type Sender struct {
 	encoder *fec.Encoder
 	tracker *arq.Tracker
 	events  []arq.Event
+	flying  []time.Duration     // reused
 	packets []congestion.Packet // for the controller, reused
 	policy  policy
 
