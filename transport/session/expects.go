@@ -70,9 +70,12 @@ func (e *expects) told(now time.Duration) {
 	}
 }
 
+// quiet is the silence that is worth telling of.
+func (e *expects) quiet() time.Duration { return reportQuiet + 3*e.gap/2 }
+
 // silence is when it should be told that nothing came after heard; 0: it is no news. sent is when the newest report went.
 func (e *expects) silence(heard, sent time.Duration) (at time.Duration) {
-	quiet := reportQuiet + 3*e.gap/2
+	quiet := e.quiet()
 	earliest := func(t time.Duration) {
 		if t > heard && (at == 0 || t < at) {
 			at = t
