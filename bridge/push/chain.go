@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 
 // A chain is one destination that can be reached in several ways, URL|URL|…: the first that works carries the stream.
 //
-//	way 0 ── not reached within wayTimeout, or silent for Patience ──▶ way 1 ──▶ … ──▶ way 0
+//	way 0 ── not reached within wayTimeout, silent for Patience, or starved for twice that ──▶ way 1 ──▶ … ──▶ way 0
 //	way 0 ◀── answers again: asked every ProbeEvery, in the background ── any later way
 //
 // A way is left before the next one begins, for both may publish the same name at the same relay. A server that refuses us
@@ -43,12 +44,15 @@ const (
 	defaultProbe = 5 * time.Second
 	maxProbe     = time.Minute
 	steady       = 30 * time.Second
+	// maxStarved: ours. A way that carried too little is tried after maxProbe, then half as often each time.
+	maxStarved = 10 * time.Minute
 )
 
 // Reasons to leave a way.
 var (
-	errDown = errors.New("nothing comes back any more")
-	errBack = errors.New("an earlier way answers again")
+	errDown    = errors.New("nothing comes back any more")
+	errStarved = errors.New("only QUIC passes, and its congestion control holds the stream up")
+	errBack    = errors.New("an earlier way answers again")
 )
 
 // newChain makes the ways of URL|URL|…, or of one fairlead:// URL with fallback=rtmps or rtmp.
@@ -105,6 +109,12 @@ func (c *chain) open(ctx context.Context) error {
 
 func refused(err error) bool { return errors.Is(err, ErrRefused) || errors.Is(err, config.ErrUsage) }
 
+// inUse reports whether a relay has another publisher of that name.
+func inUse(err error) bool {
+	r, ok := errors.AsType[*quiclink.Rejection](err)
+	return ok && r.Status == http.StatusConflict
+}
+
 // enter makes way i the one in use.
 func (c *chain) enter(ctx context.Context, i int, why error) error {
 	way, err := c.push.newWay(c.urls[i])
@@ -113,7 +123,14 @@ func (c *chain) enter(ctx context.Context, i int, why error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wayTimeout)
 	defer cancel()
-	if err := way.open(ctx); err != nil {
+	err = way.open(ctx)
+	for ; inUse(err) && ctx.Err() == nil; err = way.open(ctx) { // by ourselves, over the way that was left: the relay has not noticed yet
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
 		way.close()
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%s: no answer within %v: %w", label(c.urls[i]), wayTimeout, err)
@@ -146,6 +163,12 @@ func (c *chain) run(ctx context.Context, h *hub.Hub, name string) error {
 		switch {
 		case errors.Is(err, errBack):
 			next = 0
+		case errors.Is(err, errStarved): // it answers, and will as soon as it is asked: that says little
+			if every < maxProbe {
+				every = maxProbe
+			} else {
+				every = min(2*every, maxStarved)
+			}
 		case c.index() == 0 && time.Since(since) < steady:
 			every = min(2*every, maxProbe)
 		case c.index() == 0:
@@ -186,7 +209,7 @@ func (c *chain) ride(ctx context.Context, h *hub.Hub, name string, every time.Du
 	ended := make(chan error, 1)
 	wg.Go(func() {
 		err := way.run(ctx, h, name)
-		if why := context.Cause(ctx); errors.Is(why, errDown) || errors.Is(why, errBack) {
+		if why := context.Cause(ctx); errors.Is(why, errDown) || errors.Is(why, errStarved) || errors.Is(why, errBack) {
 			err = why
 		}
 		ended <- err
@@ -203,6 +226,9 @@ func (c *chain) ride(ctx context.Context, h *hub.Hub, name string, every time.Du
 			if w.down(now, way) > c.push.cfg.Patience {
 				cancel(fmt.Errorf("%s: %w", label(c.urls[i]), errDown))
 			}
+			if h, ok := way.(hungry); ok && i+1 < len(c.urls) && h.starved() > 2*c.push.cfg.Patience {
+				cancel(fmt.Errorf("%s: %w", label(c.urls[i]), errStarved))
+			}
 		}
 	}
 }
@@ -212,6 +238,9 @@ type watch struct{ since time.Time } // it carried nothing; zero: it does
 
 // silent is a way that knows itself.
 type silent interface{ silent() time.Duration }
+
+// hungry is a way that knows whether it carries the stream.
+type hungry interface{ starved() time.Duration }
 
 func (w *watch) down(now time.Time, way output) time.Duration {
 	if s, ok := way.(silent); ok {

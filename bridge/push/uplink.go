@@ -76,7 +76,7 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 		cancel(end)
 	})
 	err = u.feed(ctx, sub)
-	if errors.Is(context.Cause(ctx), errDown) { // nobody would hear it
+	if cause := context.Cause(ctx); errors.Is(cause, errDown) || errors.Is(cause, errStarved) { // nobody would hear it, or only late
 		stop()
 	}
 	_ = u.client.Close()
@@ -163,6 +163,15 @@ func (u *uplinkOutput) silent() time.Duration {
 		return 0
 	}
 	return u.client.Silent()
+}
+
+func (u *uplinkOutput) starved() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.client == nil {
+		return 0
+	}
+	return u.client.Starved()
 }
 
 func (u *uplinkOutput) status() Status {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -15,10 +16,24 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/push"
 )
 
-// udpGate forwards one client's datagrams to a target while it is open.
+// udpGate forwards one client's datagrams to a target while it is open. One that is bad delays them by 100 ms each way, and loses every fourth.
 type udpGate struct {
 	in     *net.UDPConn
 	closed atomic.Bool
+	bad    atomic.Bool
+	n      atomic.Int64
+}
+
+// pass hands a datagram on.
+func (g *udpGate) pass(b []byte, write func([]byte)) {
+	switch {
+	case g.closed.Load():
+	case !g.bad.Load():
+		write(b)
+	case g.n.Add(1)%4 != 0:
+		b = bytes.Clone(b)
+		time.AfterFunc(100*time.Millisecond, func() { write(b) })
+	}
 }
 
 func newGate(t *testing.T, target net.Addr) *udpGate {
@@ -42,9 +57,6 @@ func newGate(t *testing.T, target net.Addr) *udpGate {
 			if err != nil {
 				return
 			}
-			if g.closed.Load() {
-				continue
-			}
 			if outs[from] == nil {
 				c, err := net.DialUDP("udp4", nil, target.(*net.UDPAddr))
 				if err != nil {
@@ -58,13 +70,12 @@ func newGate(t *testing.T, target net.Addr) *udpGate {
 						if err != nil {
 							return
 						}
-						if !g.closed.Load() {
-							_, _ = in.WriteToUDPAddrPort(b[:n], from)
-						}
+						g.pass(b[:n], func(b []byte) { _, _ = in.WriteToUDPAddrPort(b, from) })
 					}
 				}()
 			}
-			_, _ = outs[from].Write(b[:n])
+			out := outs[from]
+			g.pass(b[:n], func(b []byte) { _, _ = out.Write(b) })
 		}
 	}()
 	return g
@@ -121,6 +132,47 @@ func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
 	gate.closed.Store(false)
 	if st := until("fairlead://", "quic"); st.Detour != "" {
 		t.Errorf("back on the first way there is a detour: %q", st.Detour)
+	}
+}
+
+// Only QUIC passes, and packets are lost: its congestion control holds the stream up, which goes on over RTMP.
+func TestPushLeavesAWayThatStarves(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	r := startQUIC(t, config.Relay{Key: []string{"live/cam"}, Hold: 20 * time.Second})
+	addr, _ := r.QUIC()
+	gate := newGate(t, addr)
+	fairlead := strings.Replace(r.QUICURL("live/cam"), addr.String(), gate.in.LocalAddr().String(), 1) + "&transport=datagram"
+	p, err := push.New(push.Config{
+		Input: clipFile(t, 60), Loop: true, URLs: []string{fairlead + "|" + r.rtmpURL("live/cam")}, Patience: 2 * time.Second, ProbeEvery: need.Patience,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*need.Patience)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("push: %v", err)
+		}
+	})
+	need.Until(t, "the stream comes inside QUIC", func() bool { st := p.Status()[0]; return st.Carriage == "datagram" && st.FramesDelivered > 0 })
+	gate.bad.Store(true)
+	need.Until(t, "the stream comes over RTMP", func() bool {
+		for _, s := range r.Streams() {
+			if s.Publisher != nil && s.Publisher.Protocol == "rtmp" && strings.HasPrefix(p.Status()[0].To, "rtmp://") {
+				return true
+			}
+		}
+		return false
+	})
+	if st := p.Status()[0]; st.Detour == "" {
+		t.Error("no reason is shown")
+	} else {
+		t.Log(st.Detour)
 	}
 }
 

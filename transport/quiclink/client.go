@@ -97,6 +97,7 @@ type Client struct {
 	tracks   []wire.Track
 	version  int // of tracks
 	datagram bool
+	inside   inside
 }
 
 // frame is a copy of what was written.
@@ -166,6 +167,7 @@ func (c *Client) targetNow() Target {
 func (c *Client) WriteFrame(f *transport.Frame) error {
 	c.mu.Lock()
 	state := c.stats.State
+	c.inside.written += uint64(len(f.Data))
 	if state == Reconnecting && (c.gap || time.Since(c.lostAt) > c.stats.Latency || len(c.frames) == cap(c.frames)) {
 		c.gap = true
 		c.stats.Unsent++

@@ -29,6 +29,7 @@ func (c *Client) publish(s *sending) {
 	if s.frames != nil {
 		c.stats.Carriage = Datagram
 	}
+	c.inside.look(time.Now(), s.frames != nil, s.rate)
 }
 
 // explain says why the target is what it is.

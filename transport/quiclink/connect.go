@@ -158,7 +158,7 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 	}
 	if before != nil {
 		s.lasting, s.plans, s.planning, s.theirs = before.lasting, before.plans, before.planning, before.theirs
-		s.rate, s.reports, s.sendErrors = before.rate, s.tx.Stats().Feedback, before.sendErrors
+		s.rate, s.beside.reports, s.sendErrors = before.rate, s.tx.Stats().Feedback, before.sendErrors
 		s.tx.Resume(s.now, w.Tag, cfg.Seal, cfg.Open)
 		s.tx.SetMTU(baseMTU)
 		return nil

@@ -292,6 +292,27 @@ func TestFallsBackToDatagrams(t *testing.T) {
 	}
 }
 
+// The same from the middle of a stream on.
+func TestGoesOnInsideQUICWhenMediaIsBlocked(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), ""), steady)
+	n1 := feedUntil(t, c, 0, "frames beside QUIC", func() bool { return sink.newest() > 20 })
+	if st := c.Stats(); st.Carriage != SRTP {
+		t.Errorf("carriage %v", st.Carriage)
+	}
+	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
+	n2 := feedUntil(t, c, n1, "frames inside QUIC", func() bool { return c.Stats().Carriage == Datagram && sink.newest() > n1 })
+	feed(t, c, n2, 50)
+	finish(t, c, done, sink)
+	if st := c.Stats(); st.Carriage != Datagram || st.Reconnects == 0 {
+		t.Errorf("carriage %v, %d reconnects", st.Carriage, st.Reconnects)
+	}
+}
+
 // QUIC's own validation of a new address does not get through: the relay sends it no more than three times what came from there.
 func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
 	need.RealTime(t)

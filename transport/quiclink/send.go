@@ -67,8 +67,7 @@ type sending struct {
 	reported   congestion.Bitrate // what the relay was told of the encoder's, and when
 	reportedAt time.Time
 	began      time.Time // first media
-	reports    uint64    // of the session before there was this connection
-	answered   bool      // QUIC has brought statistics since
+	beside     beside
 	finishAt   time.Time // Close was called; the end at the latest
 	sendErrors uint64
 }
@@ -308,17 +307,6 @@ func (s *sending) retarget() {
 	if f := s.client.cfg.OnTarget; f != nil {
 		f(rate)
 	}
-}
-
-// lookAtMedia finds out that a network lets QUIC through and not what is beside it.
-func (s *sending) lookAtMedia() error {
-	if s.target.Carriage != Auto || s.frames != nil || !s.answered || s.now.Sub(s.began) <= fallbackAfter {
-		return nil
-	}
-	if s.tx.Stats().Feedback == s.reports {
-		return errNoMedia
-	}
-	return nil
 }
 
 // planning is held while a plan is computed: one at a time in this process, so that several sessions leave a core to those that send.

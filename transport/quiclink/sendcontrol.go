@@ -16,7 +16,7 @@ func (s *sending) handleControl(ctx context.Context, m message, wg *sync.WaitGro
 		if err := s.heardStats(m); err != nil {
 			return err
 		}
-		s.answered = s.answered || !s.began.IsZero() && s.now.Sub(s.began) > fallbackAfter/2
+		s.beside.answered(s.now, s.tx.Stats().Datagrams)
 	case wire.ControlKeyframe:
 		track, err := wire.ParseKeyframe(m.body)
 		if err != nil {

@@ -26,8 +26,11 @@ const (
 	probeEvery = 5 * time.Second
 )
 
-// errSilent ends a client in favour of the fallback.
-var errSilent = errors.New("uplink: nothing comes back over UDP")
+// These end a client in favour of the fallback.
+var (
+	errSilent  = errors.New("uplink: nothing comes back over UDP")
+	errStarved = errors.New("uplink: only QUIC passes, and its congestion control holds the stream up")
+)
 
 // refused reports whether the relay, or whoever is in its place, said no: that is no matter of UDP.
 func refused(err error) bool {
@@ -44,7 +47,7 @@ func (u *Uplink) run(ctx context.Context, err error) {
 		if c := u.now(); c != nil {
 			err = u.drive(ctx, c)
 		}
-		if !errors.Is(err, errSilent) && u.now() != nil || ctx.Err() != nil {
+		if !errors.Is(err, errSilent) && !errors.Is(err, errStarved) && u.now() != nil || ctx.Err() != nil {
 			break
 		}
 		if err = u.detour(ctx, err); err != nil {
@@ -62,7 +65,7 @@ func (u *Uplink) run(ctx context.Context, err error) {
 	}
 }
 
-// drive runs a client until it has ended, or is silent for so long that the fallback does better (errSilent).
+// drive runs a client until it has ended, or is silent or starved for so long that the fallback does better (errSilent, errStarved).
 func (u *Uplink) drive(ctx context.Context, c *quiclink.Client) error {
 	running, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -78,14 +81,24 @@ func (u *Uplink) drive(ctx context.Context, c *quiclink.Client) error {
 			_ = c.Close() // what has been written is still sent
 			return <-ended
 		case <-tick.C:
-			if u.options.Fallback != nil && c.Silent() > u.options.patience {
+			if u.options.Fallback == nil {
+				continue
+			}
+			var why error
+			switch {
+			case c.Silent() > u.options.patience:
+				why = errSilent
+			case c.Starved() > 2*u.options.patience:
+				why = errStarved
+			}
+			if why != nil {
 				u.mu.Lock()
 				u.leaving = true
 				u.mu.Unlock()
 				stop()
 				<-ended
 				u.swap(nil)
-				return errSilent
+				return why
 			}
 		}
 	}
@@ -101,7 +114,7 @@ func (u *Uplink) detour(ctx context.Context, why error) error {
 			u.over(f)
 			u.event(StateFallback, why)
 		}
-		err := u.lookForUDP(ctx)
+		err := u.lookForUDP(ctx, errors.Is(why, errStarved))
 		u.over(nil)
 		f.Close()
 		if err != nil {
@@ -119,9 +132,13 @@ func (u *Uplink) detour(ctx context.Context, why error) error {
 	}
 }
 
-// lookForUDP asks until the relay answers.
-func (u *Uplink) lookForUDP(ctx context.Context) error {
-	tick := time.NewTicker(u.options.probeEvery)
+// lookForUDP asks until the relay answers. One that answered all the time is asked after a while only.
+func (u *Uplink) lookForUDP(ctx context.Context, answered bool) error {
+	every := u.options.probeEvery
+	if answered {
+		every *= 12 // a minute, as in fairlead push
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
