@@ -42,9 +42,10 @@ type DialConfig struct {
 	Agent  string       // who we are, for the relay's log
 	Logger *slog.Logger // nil: silent
 
-	OnTarget   func(rate congestion.Bitrate) // what the encoder may make, all tracks together: at each change
-	OnKeyframe func(track uint8)             // make a key frame
-	OnState    func(s State, err error)      // err: why, nil when all is well
+	// OnTarget: what the encoder may make, all tracks together; down at once, up at most every 500 ms, and repeated every 200 ms.
+	OnTarget   func(rate congestion.Bitrate, why congestion.Reason)
+	OnKeyframe func(track uint8)        // make a key frame
+	OnState    func(s State, err error) // err: why, nil when all is well
 
 	// Controller makes the congestion controller of each connection; nil: session.Config's.
 	Controller func() session.Controller

@@ -305,7 +305,7 @@ func (s *sending) retarget() {
 	s.client.mu.Unlock()
 	s.report(rate, why)
 	if f := s.client.cfg.OnTarget; f != nil {
-		f(rate)
+		f(rate, why)
 	}
 }
 

@@ -21,9 +21,9 @@ type frame struct {
 
 type events struct{}
 
-func (events) OnTargetBitrate(bitsPerSecond int64) { encoder.bitrate = bitsPerSecond }
-func (events) OnKeyFrameRequest(int)               {}
-func (events) OnState(state int, reason string)    { log.Println(state, reason) }
+func (events) OnTargetBitrate(bitsPerSecond int64, _ string) { encoder.bitrate = bitsPerSecond }
+func (events) OnKeyFrameRequest(int)                         {}
+func (events) OnState(state int, reason string)              { log.Println(state, reason) }
 
 func Example() {
 	up, err := uplink.Dial("fairlead://relay.example/live/cam?token=secret&latency=500ms", &uplink.Options{Events: events{}})

@@ -59,8 +59,9 @@ const (
 
 // Events is what an app may want to hear. The methods are called from one goroutine and must not wait.
 type Events interface {
-	// OnTargetBitrate: what the encoders may make now, all tracks together.
-	OnTargetBitrate(bitsPerSecond int64)
+	// OnTargetBitrate: what the encoders may make now, all tracks together; down at once, up at most every 500 ms, and repeated
+	// every 200 ms. reason is what the controller does: startup, track, hold, probe, compete, outage, limited (docs/push.md).
+	OnTargetBitrate(bitsPerSecond int64, reason string)
 	// OnKeyFrameRequest: make a key frame of that track soon.
 	OnKeyFrameRequest(track int)
 	// OnState: reason is empty when all is well.
@@ -145,7 +146,7 @@ func (u *Uplink) dialConfig() quiclink.DialConfig {
 	o := &u.options
 	cfg := quiclink.DialConfig{Agent: o.Agent}
 	if e := o.Events; e != nil {
-		cfg.OnTarget = func(rate congestion.Bitrate) { e.OnTargetBitrate(int64(rate)) }
+		cfg.OnTarget = func(rate congestion.Bitrate, why congestion.Reason) { e.OnTargetBitrate(int64(rate), why.String()) }
 		cfg.OnKeyframe = func(track uint8) { e.OnKeyFrameRequest(int(track)) }
 		cfg.OnState = func(s quiclink.State, err error) {
 			reason := ""

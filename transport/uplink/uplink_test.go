@@ -163,9 +163,16 @@ func (s *sink) Close(quiclink.End)    { close(s.ended) }
 type recorder struct {
 	mu     sync.Mutex
 	states []int
+	told   []string // reasons of targets
 }
 
-func (r *recorder) OnTargetBitrate(int64) {}
+func (r *recorder) OnTargetBitrate(rate int64, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rate > 0 {
+		r.told = append(r.told, reason)
+	}
+}
 func (r *recorder) OnKeyFrameRequest(int) {}
 func (r *recorder) OnState(state int, _ string) {
 	r.mu.Lock()
@@ -225,6 +232,13 @@ func TestFramesArriveAsWritten(t *testing.T) {
 	}
 	if _, err := u.AddVideo(AAC, 0, 0, nil); err == nil {
 		t.Error("AAC is no video")
+	}
+	if !testing.Short() { // it takes a second: a target is repeated five times in one
+		need.Until(t, "the encoder has been told six times, and why", func() bool {
+			rec.mu.Lock()
+			defer rec.mu.Unlock()
+			return len(rec.told) >= 6 && rec.told[5] != ""
+		})
 	}
 	if err := u.Close(); err != nil {
 		t.Errorf("Close = %v", err)
