@@ -135,3 +135,26 @@ func TestWaitsAreCounted(t *testing.T) {
 		t.Error("nothing was dropped: the test asks for nothing")
 	}
 }
+
+// The last packet of a stream is lost, and nothing follows that would show it: a probe does, in time.
+func TestLastPacketIsMissed(t *testing.T) {
+	for _, most := range []time.Duration{0, 5 * time.Second} {
+		cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0, 0, 1)
+		cfg.MaxLatency = most
+		cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+		w := newWorld(t, 1, cfg, up, down, video4M())
+		w.noPlans, w.source.sound = true, true
+		w.run(2*time.Second, true)
+		w.run(90*time.Millisecond, false)
+		up.dead = func(now time.Duration) bool { return now < 2100*time.Millisecond }
+		if err := w.tx.WriteFrame(w.at(), &transport.Frame{Codec: transport.AAC, Track: 1, DTS: w.now, PTS: w.now, Data: make([]byte, 100)}); err != nil {
+			t.Fatal(err)
+		}
+		w.soundsMade++
+		w.drain()
+		w.run(400*time.Millisecond, false)
+		if w.sounds != w.soundsMade || !w.tx.Settled() {
+			t.Errorf("latency up to %v: %d of %d sounds, settled: %v", most, w.sounds, w.soundsMade, w.tx.Settled())
+		}
+	}
+}

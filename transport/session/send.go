@@ -68,7 +68,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 			}
 		}
 	}
-	if due := s.probing.due(); due > 0 && at >= due {
+	if due := s.probing.due(); due > 0 && at >= due || s.seek() > 0 && at >= s.seek() {
 		s.stats.Probes++
 		body := wire.AppendProbe(s.header(dst, at), uint32(s.sentUpTo()))
 		return s.finish(dst, body, at, arq.Control, 0), true
@@ -118,14 +118,29 @@ func (s *Sender) watch(now time.Duration) {
 	if len(s.events) > 0 {
 		s.settle(now, now)
 	}
-	if s.breaker.minimum(now) && !s.breaker.forgot && s.tracker.PacketsInFlight() > 0 {
+	if gone := s.breaker.minimum(now) && (!s.stretches() || s.breaker.pause(now)); gone && !s.breaker.forgot && s.tracker.PacketsInFlight() > 0 {
+		// Where the latency may grow it may all come yet before that: what arrives next will tell.
 		s.breaker.forgot = true
-		if s.stretches() { // it may all be under way yet: what comes later will tell
-			return
-		}
 		s.events = s.tracker.Forget(now, s.events[:0])
 		s.settle(now, now)
 	}
+}
+
+// seekAfter is how long nothing was sent before a probe asks what became of what is in flight, at the least: ours. Else the last packet of a stream, or of one
+// that pauses, is not missed by anybody.
+const seekAfter = 100 * time.Millisecond
+
+// seek is when such a probe is due; 0: never.
+func (s *Sender) seek() time.Duration {
+	if s.tracker.PacketsInFlight() == 0 {
+		return 0
+	}
+	for q := range s.queues {
+		if s.queues[q].len() > 0 {
+			return 0
+		}
+	}
+	return s.sentAt + max(seekAfter, s.answerTime())
 }
 
 // blocked reports whether the inflight cap holds it back, which is not asked for sound: it is little, and never left out. Beyond three intervals and a round trip without feedback,
@@ -338,6 +353,7 @@ func (s *Sender) finish(dst, packet []byte, now time.Duration, kind arq.Kind, re
 	s.tracker.Sent(now, kind, ref, size)
 	s.cfg.Controller.Sent(now, size)
 	s.breaker.sent(now)
+	s.sentAt = now
 	burst := paceBurst
 	if s.behind {
 		burst = paceCatch

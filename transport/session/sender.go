@@ -54,6 +54,7 @@ type Sender struct {
 	advice    congestion.Advice
 	advised   bool
 	stood     standstill
+	sentAt    time.Duration // newest packet
 	pathAt    time.Duration // what was sent before went another way
 	crowdedAt time.Duration // a queue stood; 0: never
 	padding   bool          // the last packet only explored the path
@@ -345,13 +346,18 @@ func (s *Sender) NextTimeout() time.Time {
 	if due := s.probing.due(); due > 0 {
 		earliest(max(due, s.pace, s.breaker.until()))
 	}
+	if due := s.seek(); due > 0 {
+		earliest(max(due, s.pace, s.breaker.until()))
+	}
 	if s.padding {
 		earliest(max(1, s.pace, s.breaker.until()))
 	}
 	if s.advised {
 		earliest(s.advice.NextTimeout())
 	}
-	earliest(s.breaker.due(s.tracker.PacketsInFlight() > 0))
+	if !s.stretches() {
+		earliest(s.breaker.due(s.tracker.PacketsInFlight() > 0))
+	}
 	if at == 0 {
 		return time.Time{}
 	}
