@@ -4,7 +4,7 @@
 // driving rule of package transport.
 //
 //	WriteFrame ─▶ cut into equal packets ─▶ queues ─▶ pacer ─▶ AppendDatagram
-//	                │ block: ≤ 32 packets, deadline     ▲
+//	                │ block: ≤ 96 packets, deadline     ▲
 //	                ▼                                   │ resends, repairs
 //	             fec.Encoder ◀─ policy ◀─ arq.Tracker ◀─┴─ HandleDatagram (RFC 8888)
 //
