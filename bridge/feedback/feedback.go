@@ -61,6 +61,7 @@ func NewBoard() *Board { return &Board{zero: time.Now(), streams: map[string]*st
 type Entry struct {
 	board  *Board
 	name   string
+	told   time.Time // newest report
 	advice congestion.Advice
 	raw    Report
 }
@@ -85,6 +86,9 @@ func (b *Board) at(name string) *stream {
 	return s
 }
 
+// repeat is when a report is due again: five a second, which a caller that comes every 50 or 100 ms meets though it comes a little early.
+const repeat = 160 * time.Millisecond
+
 // Set reports. Watchers hear of it as congestion.Advice has it: call it as often as something is known.
 func (e *Entry) Set(now time.Time, r Report) {
 	b := e.board
@@ -96,9 +100,10 @@ func (e *Entry) Set(now time.Time, r Report) {
 	}
 	e.raw = r
 	rate, tell := e.advice.Update(now.Sub(b.zero), r.Target)
-	if !tell {
+	if !tell && now.Sub(e.told) < repeat {
 		return
 	}
+	e.told = now
 	r.Target = rate
 	s.told = r
 	s.changes++
