@@ -23,6 +23,9 @@ type Controller struct {
 	minRTT      time.Duration
 	srtt        time.Duration
 	queue       time.Duration // smoothed
+	gapBack     time.Duration // by the receiver's clock: when the link last went on
+	came, stood float64       // bytes that arrived, and those of them that had waited long for a gap, fading over stopTime
+	stops       float64       // 0 to 1: how much the link's gaps cost
 	swing       float64       // share of time with a queue far above T, over the last while
 	spacing     time.Duration // between arrivals
 	arrivedSent time.Duration // when the newest arrival was sent
@@ -91,6 +94,12 @@ const (
 	swingFree   = 0.02
 	cautionGain = 16.0
 	cautionMost = 0.75
+	stopTime    = 30.0 // s
+	stopFree    = 0.005
+	stopAll     = 0.02
+	stopSlow    = 4e6                  // bits/s: a faster link makes more of a quick return than what waits costs
+	stopAhead   = 0.3                  // less of ahead
+	stopLong    = 0.4                  // less of aheadLong
 	shakyFrom   = 4 * time.Millisecond // jitter: below it, a long queue is somebody else's
 	shakyAll    = 10 * time.Millisecond
 	jitterStep  = 3 * time.Millisecond // one report more is looked at for each

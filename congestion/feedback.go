@@ -123,6 +123,7 @@ func (c *Controller) gap(p *Packet) {
 	c.in.restart()
 	if c.gapOpen = held || dropped; c.gapOpen {
 		c.gapEnd, c.blindLoss, c.gapAfter = p.Arrival, p.Sent, 0
+		c.gapBack = p.Arrival
 	}
 }
 
@@ -159,6 +160,14 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 		far = 1
 	}
 	c.swing += (far - c.swing) * min(1, dt.Seconds()/swingTime)
+	keep := 1 - min(1, dt.Seconds()/stopTime)
+	c.came, c.stood = c.came*keep+float64(c.acked), c.stood*keep
+	if least > swingQueue && c.gapBack > 0 && c.arrivedSent < c.gapBack-c.base.low { // sent before the link went on
+		c.stood += float64(c.acked)
+	}
+	c.stops = max(0, min(1, (c.stood/c.came-stopFree)/(stopAll-stopFree)))
+	slow := min(1, stopSlow/max(1, c.climb.peak))
+	c.stops *= slow * slow
 	// Where the delay jitters, a queue is what stays over several reports; far above T it is a queue at once.
 	look := min(c.reports, 1+int(c.jitter/jitterStep), len(c.recent))
 	if least < 3*c.goal() {
@@ -182,7 +191,7 @@ func (c *Controller) observe(now, rtt, least time.Duration, blind bool) {
 	c.usually += (c.capacity - c.usually) * min(1, dt.Seconds()/longTime)
 	c.heard = c.raw.rate(c.raw.newest(), lookBack)
 	// A stream that sends less for a while, of a still picture, leaves what was proven before. A queue says that it is over.
-	if seen := min(c.capacity, aheadLong*c.usually); seen > c.proof || c.queue > c.goal()/2 {
+	if seen := min(c.capacity, (aheadLong-stopLong*c.stops)*c.usually); seen > c.proof || c.queue > c.goal()/2 {
 		c.proof = seen
 	}
 	if c.queue > c.goal()/2 {

@@ -35,7 +35,7 @@ func (c *Controller) Rate() Bitrate { return Bitrate(c.rate) }
 func (c *Controller) PacingRate() Bitrate {
 	switch c.reason {
 	case Outage:
-		return Bitrate(max(float64(c.cfg.Min), c.before/20))
+		return Bitrate(max(float64(c.cfg.Min)/2, c.before/20)) // to notice the return: what is sent now waits for it or is lost
 	case Probe:
 		return Bitrate(c.rate)
 	case Startup:
@@ -67,7 +67,7 @@ func (c *Controller) Window() int {
 		return max(least, int(drainShare*float64(Bitrate(rate).Bytes(rtt+reportWait))))
 	}
 	// R may be ahead of what was seen to arrive; what is in flight is not, so that an overshoot waits at the sender.
-	rate = min(rate, ahead*c.proof+aheadAdd)
+	rate = min(rate, (ahead-stopAhead*c.stops)*c.proof+aheadAdd)
 	return max(least, Bitrate(rate).Bytes(rtt+windowWait+c.goal()))
 }
 

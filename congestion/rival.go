@@ -44,6 +44,7 @@ const (
 	rivalCubic  = 0.1                    // packets/s³ and, beyond the window at the last loss,
 	rivalBeyond = 1.1                    // of it at most: RFC 9438 has 0.4, and no bound. Ours.
 	rivalClean  = 0.01                   // of usual loss: below it each loss at the top of the queue counts, and above it evidence is wanted. Ours.
+	rivalLost   = 0.012                  // of loss: less, where some is usual, is nobody's doing. Ours.
 	rivalRest   = 100 * time.Millisecond // and a round trip since the top of the queue: what it falls by just behind is the others' doing. Ours.
 	rivalBeta   = 0.8                    // RFC 9438 has 0.7
 	rivalLossy  = 2.5                    // more of rivalBeta for each unit of loss, up to rivalMost: one that does not answer to loss loses much. Ours.
@@ -62,7 +63,7 @@ func (r *rival) suspects(c *Controller, now time.Duration) bool {
 	r.from = max(c.capacity, r.from*(1-(now-r.seen).Seconds()/rivalMemory))
 	r.seen = now
 	stands := time.Duration(float64(c.goal()) / (1 - c.caution())) // a smaller T of our own making is no sign of others
-	if r.since > 0 && c.loss.fullAt > 0 && now-c.loss.fullAt < rivalRecall {
+	if r.since > 0 && c.loss.fullAt > 0 && (c.loss.usual < rivalClean/3 || c.loss.recent > rivalLost) && now-c.loss.fullAt < rivalRecall {
 		stands = min(stands, time.Duration(rivalFull*float64(c.loss.lossQueue)))
 	}
 	if c.loss.recent > rivalLoss { // a full buffer may be shorter than T

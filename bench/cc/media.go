@@ -23,6 +23,7 @@ type media struct {
 	minRTT time.Duration
 	heard  time.Duration
 	tried  time.Duration // the last tail probe
+	tries  int           // since a report came
 	got    ledger
 	due    bool // a report is scheduled
 	batch  []congestion.Packet
@@ -68,6 +69,7 @@ const (
 	reportBytes = 158
 	silentFor   = time.Second
 	tailWait    = 50 * time.Millisecond
+	tailMost    = 3 // doublings
 )
 
 func newMedia(w *world, i int, spec Flow) *media {
@@ -113,9 +115,9 @@ func (m *media) picture() {
 	}
 	n := m.enc.next()
 	m.push(n, kindMedia, now)
-	if m.ctl != nil && m.air.bytes > 0 && now-max(m.heard, m.tried) > 2*m.minRTT+tailWait {
-		m.tried = now
-		m.send(waiting{packetBytes, kindPad, now}) // all that is in flight may be lost: a probe tells, as RFC 9002 §6.2
+	if m.ctl != nil && m.air.bytes > 0 && now-max(m.heard, m.tried) > (2*m.minRTT+tailWait)<<m.tries {
+		m.tried, m.tries = now, min(m.tries+1, tailMost)
+		m.send(waiting{packetBytes, kindPad, now}) // all that is in flight may be lost: a probe tells, as RFC 9002 §6.2, ever more rarely
 	}
 	if m.split.Video > 0 {
 		m.repair += float64(n) * float64(m.split.FEC) / float64(m.split.Video+m.split.Audio)
@@ -270,7 +272,7 @@ func (m *media) reply(now time.Duration, r *report) {
 		}
 	})
 	if newest > 0 {
-		m.heard = now
+		m.heard, m.tries = now, 0
 		if rtt := now - newest; m.minRTT == 0 || rtt < m.minRTT {
 			m.minRTT = rtt
 		}
