@@ -3,7 +3,7 @@ package session
 import "time"
 
 // All ours. A silence is told after reportQuiet and one and a half of the time between packets, after the same time and then whenever it has lasted a quarter as long
-// again, up to quietMost: package arq believes no more.
+// again where losses come in bursts, after reportAgain and twice its length where they do not, up to quietMost: package arq believes no more.
 const (
 	reportQuiet = time.Millisecond
 	quietMost   = 60 * time.Millisecond
@@ -73,8 +73,9 @@ func (e *expects) told(now time.Duration) {
 // quiet is the silence that is worth telling of.
 func (e *expects) quiet() time.Duration { return reportQuiet + 3*e.gap/2 }
 
-// silence is when it should be told that nothing came after heard; 0: it is no news. sent is when the newest report went.
-func (e *expects) silence(heard, sent time.Duration) (at time.Duration) {
+// silence is when it should be told that nothing came after heard; 0: it is no news. sent is when the newest report went; bursts: losses come in
+// bursts, so that what follows is lost, too.
+func (e *expects) silence(heard, sent time.Duration, bursts bool) (at time.Duration) {
 	quiet := e.quiet()
 	earliest := func(t time.Duration) {
 		if t > heard && (at == 0 || t < at) {
@@ -94,7 +95,11 @@ func (e *expects) silence(heard, sent time.Duration) (at time.Duration) {
 		earliest(e.due[e.head])
 	}
 	if at > 0 && sent >= at {
-		at = sent + max(quiet, (sent-at+quiet)/4)
+		if bursts {
+			at = sent + max(quiet, (sent-at+quiet)/4)
+		} else {
+			at = sent + max(reportAgain, 2*(sent-at)) // the first tells nearly all
+		}
 	}
 	if at > heard+quietMost {
 		return 0

@@ -106,7 +106,7 @@ func TestIrregularFramesAreNotExpected(t *testing.T) {
 		e.frame(now, true, false)
 		e.frame(now, false, true)
 	}
-	if at := e.silence(now, now); at > 0 {
+	if at := e.silence(now, now, false); at > 0 {
 		t.Errorf("silence is to be told at %v after a frame", at-now)
 	}
 }

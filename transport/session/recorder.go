@@ -143,7 +143,7 @@ func (r *recorder) due() (at time.Duration) {
 	if r.again > 0 {
 		earliest(r.sent + reportAgain)
 	}
-	earliest(r.expects.silence(r.heard, r.sent))
+	earliest(r.expects.silence(r.heard, r.sent, r.bursts(r.heard)))
 	if r.heavy() { // what comes after a burst tells of it too late for the round after next
 		if again := max(r.heard, r.sent) + r.expects.quiet(); again <= r.heard+quietMost {
 			earliest(again)
