@@ -132,12 +132,12 @@ func (s *Sender) backlog(now time.Duration) time.Duration {
 
 // perPacket is the time between two packets on the wire.
 func (s *Sender) perPacket() time.Duration {
-	return s.cfg.Controller.PacingRate().Time(s.cfg.MTU + ipUDP)
+	return max(s.cfg.Controller.PacingRate(), s.budget.pace).Time(s.cfg.MTU + ipUDP)
 }
 
 // windowSpan is the time a sliding window covers for a frame of k packets written now, 0 when a round of recovery fits.
 func (s *Sender) windowSpan(now, capture time.Duration, k int) time.Duration {
-	sent := now + time.Duration(k)*s.cfg.Controller.PacingRate().Time(s.cfg.MTU+ipUDP)
+	sent := now + time.Duration(k)*s.perPacket()
 	deadline := capture + s.cfg.Latency - s.late()
 	if !s.tracker.RTT().Known() || sent > deadline || deadline-sent >= s.roundTime() {
 		return 0

@@ -18,8 +18,9 @@ type budget struct {
 	credit float64 // bytes; below 0: more than was earned
 	at     time.Duration
 	rate   congestion.Bitrate
-	need   rate  // bytes of media taken in, headers included
-	first  meter // bytes sent before media: sound, notices, answers to losses
+	pace   congestion.Bitrate // at which the newest packet left
+	need   rate               // bytes of media taken in, headers included
+	first  meter              // bytes sent before media: sound, notices, answers to losses
 }
 
 const (
@@ -68,9 +69,11 @@ func (s *Sender) spend(now time.Duration, size int) time.Duration {
 	b.earn(now, s.granted(now))
 	b.credit -= float64(size)
 	if b.credit < 0 {
-		return b.rate.Time(size)
+		b.pace = b.rate
+	} else {
+		b.pace = s.pacing(now)
 	}
-	return s.pacing(now).Time(size)
+	return b.pace.Time(size)
 }
 
 // pacing is the rate at which packets leave while the account is in credit.
