@@ -55,8 +55,11 @@ func (s senderNode) HandleArrival(now time.Time, b []byte, a sim.Arrival) {
 	s.Sender.HandleArrival(now, a.Time(now), b)
 }
 
+// pathMTU is what QUIC's discovery finds within seconds on Ethernet's 1500 bytes, as the models of TCP have segments for: transport/quiclink.
+const pathMTU = 1452
+
 func (f *fairlead) connect(change func(*session.Config)) error {
-	txc := session.Config{Latency: f.st.Latency}
+	txc := session.Config{Latency: f.st.Latency, MTU: pathMTU}
 	txc.Controller = congestion.New(congestion.Config{Max: 30 * congestion.Mbps})
 	if change != nil {
 		change(&txc)

@@ -69,6 +69,7 @@ type Result struct {
 	Shown    float64       // bits/s of pictures that arrived and could be decoded
 	Whole    float64       // share of the pictures that arrived whole and in time
 	Wire     float64       // bits/s on the wire towards the relay, all headers
+	Back     float64       // and from it: reports, acknowledgements, requests
 	Drops    Counts
 	Told     int // times the encoder was told another rate
 	Faults   []string
@@ -99,6 +100,7 @@ type Stage struct {
 	arrivals []arrival
 	heard    int
 	wire     int64 // bytes towards the relay since skip
+	back     int64 // and from it
 }
 
 type arrival struct {
@@ -133,6 +135,8 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	st.OnVerdict = func(_ *sim.Link, v netem.Verdict) {
 		if v.Dir == netem.Up {
 			st.onWire(v.Size)
+		} else {
+			st.onBack(v.Size)
 		}
 	}
 	tx, err := sc.Scheme.New(st)
@@ -180,16 +184,23 @@ func Run(sc Scenario, seed uint64) (Result, error) {
 	st.At(0, picture)
 	st.At(0, sound)
 	st.World.Run(sc.For)
-	wire := st.wire
+	wire, back := st.wire, st.back
 	st.World.Run(tail)
 	r := Result{Seed: seed, Told: len(tells), Tells: tells, Drops: tx.Finish(), Faults: st.Faults()}
 	st.score(&r, wire)
+	r.Back = float64(back) * 8 / (st.For - st.Skip).Seconds()
 	return r, nil
 }
 
 func (st *Stage) onWire(size int) {
 	if st.Elapsed() >= st.Skip {
 		st.wire += int64(size)
+	}
+}
+
+func (st *Stage) onBack(size int) {
+	if st.Elapsed() >= st.Skip {
+		st.back += int64(size)
 	}
 }
 
@@ -200,7 +211,10 @@ func (st *Stage) Send(size int, arrived func()) {
 }
 
 // Reply is Send in the other direction.
-func (st *Stage) Reply(size int, arrived func()) { st.carry(st.down, size, arrived) }
+func (st *Stage) Reply(size int, arrived func()) {
+	st.onBack(size)
+	st.carry(st.down, size, arrived)
+}
 
 func (st *Stage) carry(l *netem.Link, size int, arrived func()) {
 	at, fate := l.Admit(st.Elapsed(), size)

@@ -20,6 +20,7 @@ type Row struct {
 	P50, P99                 time.Duration
 	Made, Shown, Wire        float64 // Mbit/s
 	Ratio                    float64 // wire ÷ media that could be shown
+	Both                     float64 // and with what came back
 	Limit                    bound.Limit
 	Sound, Whole             float64    // shares
 	Drops                    [4]float64 // a run: droppable, reference, key, audio
@@ -46,6 +47,7 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 		r.Made += s.Made / 1e6 / n
 		r.Shown += s.Shown / 1e6 / n
 		r.Wire += s.Wire / 1e6 / n
+		r.Both += (s.Wire + s.Back) / 1e6 / n
 		r.Sound += s.Sound / n
 		r.Whole += s.Whole / n
 		r.Told += float64(s.Told) / n
@@ -57,7 +59,7 @@ func Summary(profile string, sc *Scenario, runs []Result) Row {
 		}
 	}
 	if r.Shown > 0 {
-		r.Ratio = r.Wire / r.Shown
+		r.Ratio, r.Both = r.Wire/r.Shown, r.Both/r.Shown
 	}
 	return r
 }
@@ -79,10 +81,10 @@ func (r *Result) String() string {
 // WriteTable prints rows as a table for a terminal, and faults below it.
 func WriteTable(w io.Writer, rows []Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tLIMIT\tABOVE\tP50 ms\tP99\tWHOLE\tSOUND\tDROPPED d/r/k/a")
+	fmt.Fprintln(t, "PROFILE\tSCHEME\tENCODER\tSEEDS\tSTALL s/100 s\t0.2 s\tLONGEST\tNEVER\tMADE Mbit/s\tSHOWN\tWIRE\tWIRE/SHOWN\tBOTH WAYS\tLIMIT\tABOVE\tP50 ms\tP99\tWHOLE\tSOUND\tDROPPED d/r/k/a")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%d\t%d\t%.3f%%\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
-			r.Profile, r.Scheme, r.Encoder, r.Seeds, r.Stall1, r.Stall02, r.Longest.Seconds(), 100*r.Never, r.Made, r.Shown, r.Wire, r.Ratio, r.Limit, r.above(),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t%.1fs\t%.1f%%\t%.2f\t%.2f\t%.2f\t%.3f\t%.3f\t%s\t%s\t%d\t%d\t%.3f%%\t%.1f%%\t%.0f/%.0f/%.0f/%.0f\n",
+			r.Profile, r.Scheme, r.Encoder, r.Seeds, r.Stall1, r.Stall02, r.Longest.Seconds(), 100*r.Never, r.Made, r.Shown, r.Wire, r.Ratio, r.Both, r.Limit, r.above(),
 			r.P50.Milliseconds(), r.P99.Milliseconds(), 100*r.Whole, 100*r.Sound, r.Drops[0], r.Drops[1], r.Drops[2], r.Drops[3])
 	}
 	if err := t.Flush(); err != nil {

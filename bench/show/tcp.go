@@ -47,8 +47,11 @@ type segment struct {
 const (
 	segmentData = 1448
 	segmentRest = cc.SegmentBytes - segmentData
-	ackBytes    = 66
-	rtoLeast    = 200 * time.Millisecond // Linux, TCP_RTO_MIN
+	// An acknowledgement has 52 bytes with IP header and timestamps (RFC 7323); where segments arrive in order one is for two (RFC 5681 §4.2), where
+	// some are missing each is acknowledged at once, with two blocks of SACK (RFC 2018).
+	ackBytes  = 52 / 2
+	sackBytes = 52 + 4 + 2*8
+	rtoLeast  = 200 * time.Millisecond // Linux, TCP_RTO_MIN
 )
 
 func newTCP(st *Stage, law cc.Law) *tcp {
@@ -122,7 +125,11 @@ func (t *tcp) receive(s *segment) {
 		t.onData(t.arrived)
 	}
 	upTo := len(t.log)
-	t.st.Reply(ackBytes, func() { t.acked(upTo) })
+	size := ackBytes
+	if len(t.have) > 0 {
+		size = sackBytes
+	}
+	t.st.Reply(size, func() { t.acked(upTo) })
 }
 
 func (t *tcp) acked(upTo int) {

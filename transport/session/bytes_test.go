@@ -38,9 +38,9 @@ func TestBytes(t *testing.T) {
 		return
 	}
 	*gridAll = true
-	for _, mtu := range []int{1452} {
-		for _, latency := range []time.Duration{150, 190, 200, 300} {
-			for _, p := range []float64{0.1, 0.2} {
+	for _, mtu := range []int{maxMTU} {
+		for _, latency := range []time.Duration{150, 190, 300} {
+			for _, p := range []float64{0, 0.1, 0.2} {
 				var a account
 				for seed := *gridFirst; seed < *gridFirst+uint64(*gridSeeds); seed++ {
 					a.run(t, seed, p, latency*time.Millisecond, mtu)

@@ -41,7 +41,10 @@ func (e *expects) follows(d time.Duration) {
 
 // frame: a packet of a frame came, at its first sending; start and end: its first and its last.
 func (e *expects) frame(now time.Duration, start, end bool) {
-	if (start || !e.open) && !end { // a frame of one packet is sound, or little
+	if start && end { // a frame of one packet is sound, or little, and may come between those of another
+		return
+	}
+	if (start || !e.open) && !end {
 		e.beat(now - e.began)
 		e.began = now
 	}
