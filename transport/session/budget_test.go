@@ -272,7 +272,7 @@ func TestLatencyThatMayGrowIsPunctual(t *testing.T) {
 	never, frames, bytes := run(0)
 	may, _, more := run(5 * time.Second)
 	t.Logf("of %d frames %d are late where the latency is kept, %d where it may grow, for %d and %d bytes", frames, never, may, bytes, more)
-	if may > never+frames/map[bool]int{false: 500, true: 150}[testing.Short()] { // -short: few plans, and ten times as many are late
+	if may > never+frames/map[bool]int{false: 300, true: 150}[testing.Short()] { // four frames: ten seeds lose 2 and 5 of 4500. -short: few plans, and ten times as many are late
 		t.Errorf("%d of %d frames are late, and %d where the latency may not grow", may, frames, never)
 	}
 	if float64(more) > 1.03*float64(bytes) {
