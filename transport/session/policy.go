@@ -145,7 +145,7 @@ func (p *policy) ahead(k, further int, left float64, c fec.Class) (parity int, p
 			case set.Loss < surelyHeavy:
 			case p.round < shortRound:
 				cut = 0
-			case set.Burst >= longBurst:
+			default: // 150/500, 20 % in bursts of 3: 8.3e-4 at 29.3 %, and 2.2e-4 at 29.8 % so
 				cut--
 			}
 		}
