@@ -43,7 +43,7 @@ type simFlags struct {
 	profiles, against, encoder, rate, traces string
 	seeds, first, droppable                  int
 	duration, latency, skip, stalls          time.Duration
-	verbose, list, equal                     bool
+	verbose, list, equal, peers              bool
 }
 
 func (f *simFlags) define(fs *flag.FlagSet) {
@@ -58,6 +58,7 @@ func (f *simFlags) define(fs *flag.FlagSet) {
 	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each run")
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")
 	fs.DurationVar(&f.skip, "skip", 5*time.Second, "not scored, at the beginning")
+	fs.BoolVar(&f.peers, "peers", false, "print a table in Markdown, a line for each link, and on how many the first scheme stalls less")
 	fs.BoolVar(&f.equal, "equal", false, "print the stalls at equal bitrate too")
 	fs.DurationVar(&f.stalls, "host-stalls", 0, "each end and each direction of the link stands still for 5 to 80 ms, every `TIME` on average; not the TCP models; 0: never")
 	fs.BoolVar(&f.verbose, "v", false, "print what happens, run by run")
@@ -112,6 +113,11 @@ func simMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if f.equal {
 		if err := show.WriteEqual(stdout, rows); err != nil {
+			return fail(stderr, "sim: %v", err)
+		}
+	}
+	if f.peers {
+		if err := show.WritePeers(stdout, rows); err != nil {
 			return fail(stderr, "sim: %v", err)
 		}
 	}
