@@ -288,11 +288,20 @@ const maxCopies = 32
 // spreadMargin is how long before the deadline the last of the answers spread over time leaves: ours.
 const spreadMargin = time.Millisecond
 
+// pushRepair queues what answers a loss: what is due first goes first. Where the latency may grow what is late is not lost, and a path that carries less than
+// the stream would see nothing but what is oldest.
+func (s *Sender) pushRepair(it item) bool {
+	if s.stretches() {
+		return s.queues[queueRepair].push(it)
+	}
+	return s.queues[queueRepair].pushDue(it)
+}
+
 func (s *Sender) answerWith(it item, now time.Duration) bool {
 	if it.at > now {
 		return s.later.push(it)
 	}
-	return s.queues[queueRepair].pushDue(it)
+	return s.pushRepair(it)
 }
 
 // repairable reports whether a repair of b is of use: its packets are in our ring, and in the window of the other

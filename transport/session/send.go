@@ -42,7 +42,7 @@ func (s *Sender) AppendDatagram(dst []byte, now time.Time) ([]byte, bool) {
 		if s.remind(at, it) {
 			continue
 		}
-		if !s.queues[queueRepair].pushDue(it) {
+		if !s.pushRepair(it) {
 			s.unqueue(it)
 		}
 	}

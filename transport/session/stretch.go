@@ -92,7 +92,7 @@ func (s *Sender) catchUp(now time.Duration) congestion.Bitrate {
 	if first == end || now-s.picture(first).capture < min(2*s.cfg.Latency, catchUpFrom) {
 		return 0
 	}
-	if s.view.Queue() < doubtQueue {
+	if s.view.Queue() < doubtQueue && !s.policy.lossy(now) { // a queue too short to show drops instead
 		return catchUpGain * s.view.Capacity()
 	}
 	return s.view.Capacity()
