@@ -98,6 +98,7 @@ type Client struct {
 	tracks   []wire.Track
 	version  int // of tracks
 	datagram bool
+	packet   int // path MTU that the next connection begins with; 0: QUIC's own
 	inside   inside
 }
 

@@ -35,7 +35,11 @@ const (
 func (c *Client) connect(ctx context.Context, target Target, before *sending) (*sending, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	p, conn, remote, err := dial(ctx, target)
+	c.mu.Lock()
+	packet := c.packet
+	c.packet = 0 // should the path have changed, the next attempt finds out anew
+	c.mu.Unlock()
+	p, conn, remote, err := dial(ctx, target, packet)
 	if err != nil {
 		return nil, connectError(target.Addr, err)
 	}
@@ -48,8 +52,8 @@ func (c *Client) connect(ctx context.Context, target Target, before *sending) (*
 	return s, nil
 }
 
-// dial makes a QUIC connection on a socket of its own.
-func dial(ctx context.Context, target Target) (*path, *quic.Conn, *net.UDPAddr, error) {
+// dial makes a QUIC connection on a socket of its own. packet: the path MTU, where it is known; 0: QUIC discovers it.
+func dial(ctx context.Context, target Target, packet int) (*path, *quic.Conn, *net.UDPAddr, error) {
 	tlsConfig, err := clientTLS(target.Host, target.Pin)
 	if err != nil {
 		return nil, nil, nil, err
@@ -62,7 +66,9 @@ func dial(ctx context.Context, target Target) (*path, *quic.Conn, *net.UDPAddr, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	conn, err := p.tr.Dial(ctx, remote, tlsConfig, quicConfig())
+	cfg := quicConfig()
+	cfg.InitialPacketSize = uint16(packet)
+	conn, err := p.tr.Dial(ctx, remote, tlsConfig, cfg)
 	if err != nil {
 		p.close()
 		return nil, nil, nil, err

@@ -185,7 +185,7 @@ func feed(t testing.TB, c *Client, first, n int) {
 		f := transport.Frame{Codec: transport.H264, PTS: time.Duration(first+i) * frameEvery, DTS: time.Duration(first+i) * frameEvery}
 		size := 2000
 		if i%50 == 0 {
-			f.Flags, size = transport.Key, 12000
+			f.Flags, size = transport.Key, 12500 // fills the longest datagrams
 		}
 		f.Data = frameOf(uint32(first+i), size)
 		if err := c.WriteFrame(&f); err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/fairlead-live/fairlead/transport/srtp"
 )
 
 const (
@@ -18,6 +20,9 @@ const (
 	quicOverhead = 1 + 20 + 16
 	// distrust is how long datagrams stay short after long ones did not get through: RFC 8899 §5.1.1, PMTU_RAISE_TIMER.
 	distrust = 10 * time.Minute
+	// insideLess is how much shorter a media datagram is that fits into a DATAGRAM frame, where it needs no tag of its own: what was sent beside
+	// QUIC can be sent again inside it, should the network block the one in the middle of a stream.
+	insideLess = quicOverhead - srtp.TagSize
 )
 
 // mtu follows the path MTU that QUIC discovers for the addresses media shares with it (RFC 8899: it probes with padded
@@ -25,6 +30,7 @@ const (
 // long ones vanish where short ones arrive, a black hole.
 type mtu struct {
 	now   int
+	path  int       // what QUIC found
 	most  int       // what the relay takes
 	trust time.Time // long datagrams are not trusted before
 }
@@ -48,7 +54,8 @@ func (s *sending) lookAtMTU() {
 	}
 	n := baseMTU
 	if !s.moving && s.now.After(s.mtu.trust) {
-		n = max(baseMTU, min(s.mtu.most, pathMTU(s.conn)))
+		s.mtu.path = min(maxMTU, pathMTU(s.conn))
+		n = max(baseMTU, min(s.mtu.most, s.mtu.path-insideLess))
 	}
 	s.setMTU(n)
 }

@@ -7,7 +7,7 @@ import "context"
 func Reachable(ctx context.Context, target Target) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	p, conn, _, err := dial(ctx, target)
+	p, conn, _, err := dial(ctx, target, 0)
 	if err != nil {
 		return connectError(target.Addr, err)
 	}

@@ -39,7 +39,7 @@ func (c *Client) drive(ctx context.Context) error {
 			return err
 		case errors.Is(err, errNoMedia):
 			c.mu.Lock()
-			c.datagram = true
+			c.datagram, c.packet = true, s.mtu.path
 			c.mu.Unlock()
 			c.cfg.Logger.Warn("media beside QUIC does not arrive: it goes on in QUIC DATAGRAM frames", "peer", s.target.Addr)
 		}
