@@ -58,8 +58,8 @@ func (s *sending) beginHandover(ctx context.Context, wg *sync.WaitGroup, done ch
 }
 
 // endHandover moves QUIC and media to a validated path at the same moment. Feedback on its way to the old socket still
-// arrives.
-func (s *sending) endHandover(h handover) {
+// arrives. It reports whether they have moved.
+func (s *sending) endHandover(h handover) bool {
 	s.moving = false
 	s.old = append(s.old, h.path) // whatever comes of it, quic-go knows its transport
 	if h.err == nil {
@@ -68,7 +68,7 @@ func (s *sending) endHandover(h handover) {
 	if h.err != nil {
 		_ = h.quic.Close()
 		h.done <- fmt.Errorf("quiclink: handover: %w", h.err)
-		return
+		return false
 	}
 	s.old[len(s.old)-1], s.path = s.path, h.path
 	s.tx.PathChanged(s.now, s.afresh())
@@ -77,6 +77,7 @@ func (s *sending) endHandover(h handover) {
 	s.client.stats.Handovers++
 	s.client.mu.Unlock()
 	h.done <- nil
+	return true
 }
 
 // afresh is the controller of a path that is not known yet: it begins at half of what the one before had for media, as after an outage. nil: the

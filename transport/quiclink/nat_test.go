@@ -23,9 +23,10 @@ type nat struct {
 	mu       sync.Mutex // guards what follows
 	out      *net.UDPConn
 	client   netip.AddrPort
-	see      func(b []byte) bool // every datagram up; false: dropped
-	up, down int                 // bytes through the newest port
-	passed   int                 // of up, what was not dropped
+	see      func(b []byte) bool             // every datagram up; false: dropped
+	up, down int                             // bytes through the newest port
+	passed   int                             // of up, what was not dropped
+	others   map[netip.AddrPort]*net.UDPConn // ports of further clients; nil: a new client is the old one elsewhere
 }
 
 func newNAT(t testing.TB, target net.Addr) *nat {
@@ -63,20 +64,51 @@ func (n *nat) rebind() {
 	if old != nil {
 		_ = old.Close()
 	}
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			k, err := out.Read(b)
-			if err != nil {
-				return
-			}
-			n.mu.Lock()
-			client := n.client
-			n.down += k
-			n.mu.Unlock()
-			_, _ = n.in.WriteToUDPAddrPort(b[:k], client)
+	go n.back(out, func(k int) netip.AddrPort {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.down += k
+		return n.client
+	})
+}
+
+// back carries what comes for a port to its client.
+func (n *nat) back(out *net.UDPConn, client func(k int) netip.AddrPort) {
+	b := make([]byte, 2000)
+	for {
+		k, err := out.Read(b)
+		if err != nil {
+			return
 		}
-	}()
+		_, _ = n.in.WriteToUDPAddrPort(b[:k], client(k))
+	}
+}
+
+// several gives each further client a port of its own from now on.
+func (n *nat) several() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.others = map[netip.AddrPort]*net.UDPConn{n.client: n.out}
+}
+
+// from returns the port of a client. n.mu is held.
+func (n *nat) from(client netip.AddrPort) *net.UDPConn {
+	if n.others == nil {
+		n.client = client
+		return n.out
+	}
+	out := n.others[client]
+	if out == nil {
+		var err error
+		if out, err = net.DialUDP("udp4", nil, n.target); err != nil {
+			n.t.Error(err)
+			return n.out
+		}
+		n.others[client] = out
+		n.t.Cleanup(func() { _ = out.Close() })
+		go n.back(out, func(int) netip.AddrPort { return client })
+	}
+	return out
 }
 
 func (n *nat) forward() {
@@ -87,8 +119,7 @@ func (n *nat) forward() {
 			return
 		}
 		n.mu.Lock()
-		n.client = from
-		out, see := n.out, n.see
+		out, see := n.from(from), n.see
 		n.up += k
 		n.mu.Unlock()
 		if see == nil || see(b[:k]) {
@@ -312,6 +343,30 @@ func TestGoesOnInsideQUICWhenMediaIsBlocked(t *testing.T) {
 		t.Errorf("carriage %v, %d reconnects", st.Carriage, st.Reconnects)
 	}
 	sink.wantAll(t, n2+50) // what was sent into the blockade, too: late, and not lost
+}
+
+// The way back: media that went on inside QUIC goes beside it again after a handover to another network, and nothing is lost.
+func TestGoesBackBesideQUICElsewhere(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), ""), steady)
+	n1 := feedUntil(t, c, 0, "frames beside QUIC", func() bool { return sink.newest() > 20 })
+	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
+	n2 := feedUntil(t, c, n1, "frames inside QUIC", func() bool { return c.Stats().Carriage == Datagram && sink.newest() > n1 })
+	n.several()
+	n.watch(nil)
+	moved := make(chan error, 1)
+	go func() { moved <- c.Handover(t.Context()) }()
+	n3 := feedUntil(t, c, n2, "frames beside QUIC again", func() bool { return c.Stats().Carriage == SRTP && sink.newest() > n2 })
+	if err := <-moved; err != nil {
+		t.Errorf("Handover = %v", err)
+	}
+	feed(t, c, n3, 50)
+	finish(t, c, done, sink)
+	sink.wantAll(t, n3+50)
 }
 
 // QUIC's own validation of a new address does not get through: the relay sends it no more than three times what came from there.

@@ -42,6 +42,10 @@ func (c *Client) drive(ctx context.Context) error {
 			c.datagram, c.packet = true, s.mtu.path
 			c.mu.Unlock()
 			c.cfg.Logger.Warn("media beside QUIC does not arrive: it goes on in QUIC DATAGRAM frames", "peer", s.target.Addr)
+		case s.target.Carriage == Auto: // nobody knows what the next network blocks
+			c.mu.Lock()
+			c.datagram = false
+			c.mu.Unlock()
 		}
 		c.setState(Reconnecting, err)
 		before := s

@@ -17,8 +17,9 @@ import (
 
 // Errors that end a connection.
 var (
-	errFinished = errors.New("quiclink: everything is sent")
-	errNoMedia  = errors.New("quiclink: QUIC arrives at the relay and media beside it does not")
+	errFinished  = errors.New("quiclink: everything is sent")
+	errNoMedia   = errors.New("quiclink: QUIC arrives at the relay and media beside it does not")
+	errElsewhere = errors.New("quiclink: another network, where media beside QUIC may arrive")
 )
 
 const (
@@ -157,7 +158,9 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		case done := <-handovers:
 			s.beginHandover(ctx, wg, done)
 		case h := <-s.moved:
-			s.endHandover(h)
+			if s.endHandover(h) && s.frames != nil && s.target.Carriage == Auto {
+				return errElsewhere
+			}
 		case next := <-s.found:
 			s.succeed(next)
 		case <-finish:
