@@ -31,6 +31,10 @@ func Schemes(plans Plans) []Scheme {
 			c.Controller = &congestion.Fixed{Rate: 30 * congestion.Mbps}
 		}),
 		Fairlead("fairlead-10s", "the same with 10 s: what fairlead push does unless it is told otherwise", plans, most(10*time.Second)),
+		Fairlead("fairlead-inorder", "fairlead-10s whose frames are released as soon as they are in order, as TCP does: inorder=1", plans, func(c *session.Config) {
+			most(10 * time.Second)(c)
+			c.InOrder = true
+		}),
 		SRT("srt", "SRT as libsrt's live mode does it; tells the encoder nothing", Libsrt(), nil),
 		SRT("srt-belacoder", "the same, the encoder driven by belacoder's rule", belacoder(0), rule),
 		SRT("srt-belacoder-2s", "the same with 2 s of latency, belacoder's default", belacoder(2*time.Second), rule),
