@@ -210,6 +210,31 @@ func latencyGrows(t *testing.T, seed uint64) {
 	}
 }
 
+// A link falls to half of the stream, and its queue of 250 ms drops: what waits goes at what arrives, and does not fill that queue and lose it again and
+// again. With the doubt of losses and the caution that follows them in turns the link carried three quarters of it.
+func TestStarvedLinkIsFull(t *testing.T) {
+	for seed := range uint64(3) {
+		cfg, up, down := grid(60*time.Millisecond, 300*time.Millisecond, 0, 0, seed)
+		cfg.MaxLatency = 10 * time.Second
+		cfg.Controller = congestion.New(congestion.Config{Max: 20 * congestion.Mbps})
+		w := newWorld(t, seed, cfg, up, down, video4M())
+		w.noPlans, w.source.bitrate = true, 2*congestion.Mbps
+		up.rate, up.room = 8*congestion.Mbps, 250*time.Millisecond
+		w.run(10*time.Second, true)
+		up.rate = congestion.Mbps
+		w.run(2*time.Second, true)
+		from := w.got[len(w.got)-1].capture
+		const took = 12 * time.Second
+		w.run(took, true)
+		shown := w.got[len(w.got)-1].capture - from
+		share := shown.Seconds() * float64(w.source.bitrate) / took.Seconds() / float64(up.rate)
+		t.Logf("seed %d: pictures are %.2f of what the link carries", seed, share)
+		if share < 0.85 {
+			t.Errorf("seed %d: pictures are %.2f of what the link carries, want 0.85", seed, share)
+		}
+	}
+}
+
 // While the path carries the stream, a latency that may grow costs nothing: repair is planned for the latency itself. What fails then is late by
 // a round trip or two, and not lost.
 func TestStretchOnlyWhatIsLate(t *testing.T) {

@@ -103,6 +103,7 @@ func (s *source) size(rng *rand.Rand, n int64) (size int, key bool) {
 type line struct {
 	rate  congestion.Bitrate
 	delay time.Duration
+	room  time.Duration // of queue; 0: without end
 	loss  *gilbert
 	busy  time.Duration
 	dead  func(now time.Duration) bool
@@ -113,6 +114,9 @@ func (l *line) admit(now time.Duration, size int) (time.Duration, bool) {
 		return 0, false
 	}
 	lost := l.loss.lost(now)
+	if l.room > 0 && l.busy > now+l.room {
+		return 0, false
+	}
 	l.busy = max(l.busy, now) + l.rate.Time(size)
 	return l.busy + l.delay, !lost
 }
