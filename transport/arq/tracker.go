@@ -37,11 +37,12 @@ type Event struct {
 	Kind     Kind
 	Outcome  Outcome
 	Presumed bool // Lost: nothing sent after it has arrived either, so that it may still come. Late: it was only presumed lost.
+	Unused   bool // it arrived, but the receiver had no use for it and lacks still what it was for
 	ECN      uint8
 	Ref      int64 // as given to Sent
 	Size     int
 	Sent     time.Duration // sender's clock
-	Arrival  time.Duration // receiver's clock, at an unknown offset; not for Lost
+	Arrival  time.Duration // receiver's clock, at an unknown offset; not for Lost. Unused: when the packet before it came
 }
 
 // ErrLying is returned for a report about packets never sent. Nothing in it is believed.
@@ -166,6 +167,10 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 	at := t.report.unwrap(f.Time)
 	newest := t.top
 	sample := time.Duration(-1)
+	before := at // arrival of the packet before, where it is known
+	if t.arrival > 0 {
+		before = t.arrival
+	}
 	for i := range f.Len() {
 		s := begin + int64(i)
 		m := f.Metric(i)
@@ -173,11 +178,17 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 			continue
 		}
 		r := t.at(s)
+		offset, known := m.Offset()
+		if known {
+			before = at - offset
+		}
 		if r.state != inFlight && r.state != lost {
 			continue
 		}
-		offset, known := m.Offset()
 		e := Event{Sequence: s, Kind: r.kind, Outcome: Acked, ECN: m.ECN(), Ref: r.ref, Size: int(r.size), Sent: r.sent, Arrival: at - offset}
+		if m.Unused() {
+			e.Unused, e.Arrival = true, before
+		}
 		if r.state == lost {
 			e.Outcome, e.Presumed = Late, r.presumed
 			r.state, r.presumed = acked, false

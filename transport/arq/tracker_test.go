@@ -379,3 +379,28 @@ func TestUntoldIsNotLost(t *testing.T) {
 		}
 	}
 }
+
+// A packet that was of no use has arrived: no loss, no sample of the delay, and its arrival is that of the packet before it.
+func TestUnused(t *testing.T) {
+	tr := NewTracker(64)
+	for i := range 3 {
+		tr.Sent(time.Duration(i)*ms, Repair, 7, 1000)
+	}
+	metrics := []wire.Metric{wire.NewMetric(10*ms, 0), wire.NewUnused(0), wire.NewMetric(5*ms, 0)}
+	f, err := wire.ParseFeedback(wire.AppendFeedback(nil, 1, 1, 0, metrics, wire.ReportTime(time.Hour)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := tr.Feedback(60*ms, &f, nil)
+	if err != nil || len(out) != 3 {
+		t.Fatal(out, err)
+	}
+	for i, e := range out {
+		if e.Outcome != Acked || e.Unused != (i == 1) {
+			t.Errorf("%+v", e)
+		}
+	}
+	if out[1].Arrival != out[0].Arrival {
+		t.Errorf("arrived at %v, want %v", out[1].Arrival, out[0].Arrival)
+	}
+}

@@ -142,6 +142,16 @@ func (b *Buffer) Held(s int64) bool {
 	return p.seq == s && (p.state == held || p.state == passed)
 }
 
+// Lacks reports whether one of count packets from base on is waited for.
+func (b *Buffer) Lacks(base int64, count int) bool {
+	for n := max(base, b.next); n < base+int64(count); n++ {
+		if !b.Held(n) {
+			return true
+		}
+	}
+	return false
+}
+
 // Heard takes in the one-way delay of a packet: arrival (receiver's clock) less send time (sender's clock).
 func (b *Buffer) Heard(now, delay time.Duration) {
 	b.heard = now

@@ -81,10 +81,13 @@ func (s *Sender) note(now time.Duration, e *arq.Event) {
 		if b = s.block(e.Ref); b == nil {
 			return
 		}
-		if e.Outcome != arq.Late {
+		if e.Outcome != arq.Late && !b.alone {
 			b.answers--
 		}
-		if e.Outcome != arq.Lost && s.decodable(b) {
+		switch {
+		case e.Unused:
+			s.unrepairable(b)
+		case e.Outcome != arq.Lost && s.decodable(b) && !b.alone:
 			b.repairs++
 		}
 	case arq.Notice: // without it the receiver waits for what will not come
@@ -130,6 +133,7 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	if !b.over && b.repairs > 0 && b.need() > 0 && !s.decodable(b) {
 		b.repairs = 0 // the other end's decoder has forgotten them
 	}
+	b.stray = s.strays(b)
 	need := b.need()
 	if b.over || need <= 0 {
 		b.over = b.over || b.unsent == 0
@@ -308,7 +312,7 @@ func (s *Sender) answerWith(it item, now time.Duration) bool {
 // end's decoder. Where the latency is longer than that window, symbols of the early rounds would be forgotten before
 // the last one: then only the missing packets themselves are sent again, but at the end.
 func (s *Sender) repairable(now time.Duration, b *block) bool {
-	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && !b.open && s.encoder.Covers(b.base, b.count) && s.decodable(b)
+	return !(s.policy.copies && s.rounds(now, b) > 1) && b.unsent == 0 && !b.open && !b.alone && s.encoder.Covers(b.base, b.count) && s.decodable(b)
 }
 
 // decodable reports whether b will still be in the window of the other end's decoder when what is sent now arrives: sound that

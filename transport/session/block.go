@@ -21,7 +21,7 @@ func classOf(f *transport.Frame) fec.Class {
 
 // block is a run of media packets that are protected together.
 //
-//	need = count − foreign − here − repairs here          symbols the receiver still lacks
+//	need = count − foreign − here + stray − repairs here  symbols the receiver still lacks; stray: while it lacks packets of the block
 //	lost = need − first sendings in flight      of them, the ones that need an answer
 type block struct {
 	id       int64
@@ -39,16 +39,52 @@ type block struct {
 	unsent   int           // first sendings that wait for the pacer
 	first    int           // first sendings in flight
 	here     int           // media packets the receiver has
+	stray    int           // of the foreign packets, those it may lack: unknowns of the repairs, too
 	repairs  int           // repair symbols it has
 	answers  int           // resends and repairs, also those sent ahead, queued or in flight
 	answered time.Duration // when the newest answer was queued
 	checked  bool          // overdue will look at it
 	round    uint8
+	alone    bool // a repair was of no use: none counts any more, neither one that came nor one on its way, and the packets go themselves
 	over     bool // complete, or given up
 	touched  bool
 }
 
-func (b *block) need() int { return b.count - b.foreign - b.here - b.repairs }
+func (b *block) need() int {
+	n := b.count - b.foreign - b.here
+	if n > 0 {
+		n += b.stray
+	}
+	return n - b.repairs
+}
+
+// unrepairable takes note that the receiver had no use for a repair of b.
+func (s *Sender) unrepairable(b *block) {
+	if b.alone {
+		return
+	}
+	b.alone = true
+	b.over = b.over && b.need() > 0 // given up, and not taken for whole
+	b.repairs, b.stray, b.answers = 0, 0, 0
+	for n := b.base; n < b.base+int64(b.count); n++ {
+		if p := s.packet(n); p.block == b.id && s.valid(n) && !p.here {
+			b.answers += int(p.flying)
+		}
+	}
+}
+
+// strays counts the foreign packets of b that the receiver may lack.
+func (s *Sender) strays(b *block) (n int) {
+	if b.foreign == 0 || b.repairs == 0 {
+		return 0
+	}
+	for q := b.base; q < b.base+int64(b.count); q++ {
+		if p := s.packet(q); p.block != b.id && !p.here {
+			n++
+		}
+	}
+	return n
+}
 
 // last is the latest useful time to send for its last frame.
 func (b *block) last() time.Duration { return b.deadline + time.Duration(b.extra)*time.Millisecond }

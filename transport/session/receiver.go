@@ -111,11 +111,11 @@ func (r *Receiver) HandleECN(now time.Time, b []byte, ecn uint8) {
 	send := time.Duration(sent) * time.Microsecond
 	r.buffer.Heard(at, at-send)
 	r.queue.Add(at, at-send)
-	r.handleBody(at, send, body)
+	r.handleBody(at, send, index, body)
 	r.record.expects.awaits = r.buffer.Missing() > 0
 }
 
-func (r *Receiver) handleBody(now, sent time.Duration, body []byte) {
+func (r *Receiver) handleBody(now, sent time.Duration, index int64, body []byte) {
 	kind, rest := wire.Type(body[0]), body[1:]
 	switch kind {
 	case wire.TypeSource:
@@ -125,7 +125,7 @@ func (r *Receiver) handleBody(now, sent time.Duration, body []byte) {
 		r.handleSource(now, sent, rest, playout.Resent)
 	case wire.TypeRepair:
 		r.record.answered()
-		r.handleRepair(now, sent, rest)
+		r.handleRepair(now, sent, index, rest)
 	case wire.TypeProbe:
 		next, err := wire.ParseProbe(rest)
 		if err != nil {
@@ -178,7 +178,9 @@ func (r *Receiver) handleSource(now, sent time.Duration, symbol []byte, how play
 	r.recovered(now, sent)
 }
 
-func (r *Receiver) handleRepair(now, sent time.Duration, body []byte) {
+// handleRepair takes in the repair in packet index. The sender has to know of one that came and was of no use, for it keeps count of what this end lacks:
+// of the packets that it covers some are missing, and of others the decoder has given up the bytes, say, or it is one of the same row over again.
+func (r *Receiver) handleRepair(now, sent time.Duration, index int64, body []byte) {
 	p, err := wire.ParseRepair(body)
 	if err != nil {
 		r.drop(transport.DropMalformed)
@@ -189,7 +191,11 @@ func (r *Receiver) handleRepair(now, sent time.Duration, body []byte) {
 		return
 	}
 	r.stats.Repairs++
-	switch why := r.decoder.Repair(base, p.Count, p.Row, p.Symbol); why {
+	why := r.decoder.Repair(base, p.Count, p.Row, p.Symbol)
+	if why != fec.Kept && why != fec.DropNotNeeded && p.Flags&wire.RepairSliding == 0 && r.buffer.Lacks(base, p.Count) {
+		r.record.useless(index)
+	}
+	switch why {
 	case fec.Kept:
 		r.buffer.Known(base + int64(p.Count))
 		r.recovered(now, sent)

@@ -57,6 +57,8 @@ type arrival struct {
 	at   time.Duration // when it arrived, or when it was missed first
 	ecn  uint8
 	here bool
+	// unused: it was of no use, although what it was for is lacking.
+	unused bool
 }
 
 func newRecorder() *recorder {
@@ -110,6 +112,9 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 
 // answered: the newest arrival is a resend or a repair.
 func (r *recorder) answered() { r.within = min(r.within, r.heard+reportAnswer) }
+
+// useless: packet seq, which has just arrived, was of no use although what it was for is lacking. The sender counts on it otherwise.
+func (r *recorder) useless(seq int64) { r.at(seq).unused, r.urgent = true, true }
 
 // bursts reports whether two packets and more in a row were missed of late, on average: then reports may be, too.
 func (r *recorder) bursts(now time.Duration) bool {
@@ -173,6 +178,9 @@ func (r *recorder) append(dst []byte, now time.Duration, ssrc uint32) []byte {
 		r.metrics[i] = 0
 		if a.here {
 			r.metrics[i] = wire.NewMetric(now-a.at, a.ecn)
+			if a.unused {
+				r.metrics[i] = wire.NewUnused(a.ecn)
+			}
 		}
 	}
 	switch {

@@ -255,6 +255,9 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 		return dst, false
 	}
 	s.stretch(now, b)
+	if b.alone {
+		return dst, false
+	}
 	if b.need() <= 0 || b.over || now > b.last() || !s.decodable(b) || !s.encoder.Covers(b.base, b.count) {
 		s.withdraw(now, b)
 		return dst, false
@@ -324,7 +327,7 @@ func (s *Sender) unqueue(it item) {
 		p.flying--
 		id = p.block
 	}
-	if b := s.block(id); b != nil {
+	if b := s.block(id); b != nil && !(b.alone && it.kind == sendRepair) {
 		b.answers--
 	}
 }

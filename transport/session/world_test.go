@@ -39,6 +39,7 @@ type world struct {
 	buf                []byte
 	onUp               func(b []byte)        // sees each datagram the receiver gets
 	onLoss             func(d time.Duration) // how long after the round trip a loss was known
+	onReport           func()                // after each that the sender gets
 }
 
 type gotFrame struct {
@@ -258,6 +259,9 @@ func (w *world) run(d time.Duration, src bool) {
 				w.rx.HandleDatagram(w.at(), f.data)
 			} else {
 				w.tx.HandleDatagram(w.at(), f.data)
+				if w.onReport != nil {
+					w.onReport()
+				}
 				for _, e := range w.tx.events {
 					if e.Outcome == arq.Lost && w.onLoss != nil {
 						w.onLoss(w.now - e.Sent - w.tx.tracker.RTT().Min())

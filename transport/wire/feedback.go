@@ -27,6 +27,13 @@ func NewMetric(offset time.Duration, ecn uint8) Metric {
 	return Metric(1<<15 | uint16(ecn&3)<<13 | uint16(min(ticks, offsetOver)))
 }
 
+// NewUnused describes a packet that arrived and was of no use to the receiver although it lacks what the packet was for. RFC 8888 §3.1 has a value for an
+// arrival without a time, which nothing else here makes use of.
+func NewUnused(ecn uint8) Metric { return Metric(1<<15 | uint16(ecn&3)<<13 | offsetUnknown) }
+
+// Unused reports whether it is of NewUnused.
+func (m Metric) Unused() bool { return m.Received() && m&0x1fff == offsetUnknown }
+
 // Received reports whether the packet arrived.
 func (m Metric) Received() bool { return m&(1<<15) != 0 }
 

@@ -188,3 +188,15 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
+
+func TestUnused(t *testing.T) {
+	m := NewUnused(3)
+	if _, known := m.Offset(); known || !m.Received() || !m.Unused() || m.ECN() != 3 {
+		t.Errorf("%04x", uint16(m))
+	}
+	for _, m := range []Metric{0, 0x1fff, NewMetric(0, 3), NewMetric(time.Hour, 0)} {
+		if m.Unused() {
+			t.Errorf("%04x is unused", uint16(m))
+		}
+	}
+}
