@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,3 +87,14 @@ func TestFollower(t *testing.T) {
 type writer func([]byte) (int, error)
 
 func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// A clip of minutes is read whole: the demuxer holds some thousand frames. (The synthetic clip repeats itself, which the error says.)
+func TestLongClip(t *testing.T) {
+	ts, err := synthetic.TS(6000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = NewClip(ts, 0); err == nil || !strings.Contains(err.Error(), "of 6000 pictures") {
+		t.Errorf("%v, want all 6000 pictures looked at", err)
+	}
+}

@@ -107,24 +107,28 @@ func NewClip(b []byte, d time.Duration) (*Clip, error) {
 		return nil, err
 	}
 	demuxer := mpegts.NewDemuxer(mpegts.Config{EarlyAfter: -1})
-	for _, p := range c.pieces {
+	take := func() {
+		for f, ok := demuxer.Next(); ok; f, ok = demuxer.Next() {
+			c.Bytes += int64(len(f.Payload))
+			c.media = append(c.media, clipFrame{max(0, f.DTS-zero), f})
+			if !f.Codec.IsVideo() {
+				c.Sound = append(c.Sound, f.DTS-zero)
+				continue
+			}
+			s := watch.FrameOf(f)
+			s.Seq, s.Capture = int64(len(c.Frames)), max(0, f.DTS-zero)
+			c.Frames = append(c.Frames, s)
+			if sum := sumOf(f); sum != 0 {
+				c.bySum[sum] = s.Seq
+			}
+		}
+	}
+	for _, p := range c.pieces { // taken at once: it holds so many frames, and drops what is beyond
 		demuxer.Write(time.Time{}, p.data)
+		take()
 	}
 	demuxer.Flush()
-	for f, ok := demuxer.Next(); ok; f, ok = demuxer.Next() {
-		c.Bytes += int64(len(f.Payload))
-		c.media = append(c.media, clipFrame{max(0, f.DTS-zero), f})
-		if !f.Codec.IsVideo() {
-			c.Sound = append(c.Sound, f.DTS-zero)
-			continue
-		}
-		s := watch.FrameOf(f)
-		s.Seq, s.Capture = int64(len(c.Frames)), max(0, f.DTS-zero)
-		c.Frames = append(c.Frames, s)
-		if sum := sumOf(f); sum != 0 {
-			c.bySum[sum] = s.Seq
-		}
-	}
+	take()
 	slices.SortStableFunc(c.media, func(a, b clipFrame) int { return cmp.Compare(a.at, b.at) })
 	switch {
 	case len(c.Frames) == 0:
