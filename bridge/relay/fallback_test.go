@@ -81,6 +81,18 @@ func newGate(t *testing.T, target net.Addr) *udpGate {
 	return g
 }
 
+// runPush runs p until the test is over.
+func runPush(t *testing.T, p *push.Push) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*need.Patience)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("push: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
 // A network stops passing UDP in the middle of a stream: it goes on over RTMP, with the reason shown, and back over QUIC when
 // UDP passes again. To the relay it stays one stream.
 func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
@@ -97,16 +109,7 @@ func TestPushFallsBackToRTMPAndReturns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*need.Patience)
-	defer cancel()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("push: %v", err)
-		}
-	})
+	runPush(t, p)
 	until := func(scheme, protocol string) push.Status {
 		t.Helper()
 		for begin := time.Now(); time.Since(begin) < need.Patience; time.Sleep(20 * time.Millisecond) {
@@ -149,16 +152,7 @@ func TestPushLeavesAWayThatStarves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*need.Patience)
-	defer cancel()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("push: %v", err)
-		}
-	})
+	runPush(t, p)
 	need.Until(t, "the stream comes inside QUIC", func() bool { st := p.Status()[0]; return st.Carriage == "datagram" && st.FramesDelivered > 0 })
 	gate.bad.Store(true)
 	need.Until(t, "the stream comes over RTMP", func() bool {
