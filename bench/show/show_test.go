@@ -106,7 +106,7 @@ func TestSameSeed(t *testing.T) {
 // it the encoder is told 80 % of before.
 func TestOutage(t *testing.T) {
 	const gone, back = 10 * time.Second, 12 * time.Second
-	for seed := range uint64(4) {
+	for seed := range uint64(10) {
 		r := play(t, "delay 30ms up rate 6mbit limit 250ms at 10s outage 2s", "fairlead", Encoder{Kind: Adaptive, Rate: 8_000_000}, 20*time.Second, seed)
 		first := time.Duration(0)
 		for _, p := range r.Pictures {
@@ -136,7 +136,7 @@ func TestOutage(t *testing.T) {
 // The rate falls: the encoder knows a round trip and 100 ms after the queue began to grow, which is when more is sent than the link
 // carries, so at once.
 func TestTargetReachesTheEncoder(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(10) {
 		r := play(t, "delay 30ms up rate 8mbit limit 500ms at 10s rate 2mbit", "fairlead", Encoder{Kind: Adaptive, Rate: 12_000_000}, 14*time.Second, seed)
 		before, at := congestion.Bitrate(0), time.Duration(0)
 		for _, tell := range r.Tells {
