@@ -21,7 +21,8 @@ Carries a clip with each scheme over each link, for each seed, and scores what a
 links: losses by packet number, capacity by time. It needs CAP_NET_ADMIN and CAP_SYS_ADMIN (root).
 
 --profile takes names of 'fairlead bench list', YAML files, trace files, or netem words in quotes, separated by commas.
---against takes names or groups of 'fairlead bench list', or YAML files; a scheme whose program is missing is skipped by name.
+--against takes names of 'fairlead bench list', or groups where no scheme bears the name, or YAML files; a scheme whose program is missing is
+skipped by name. Below the table stands how each of fairlead's schemes (without one: the first) fares beside the others.
 DIR of --out gets results.json, results.csv, results.md, junit.xml and report.html; after Ctrl-C they hold what was done. Exit code 1 when
 the run did not end or a program failed. Flags:
 `
@@ -40,7 +41,7 @@ type runFlags struct {
 
 func (f *runFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.profiles, "profile", defaultProfiles, "`LIST` of links")
-	fs.StringVar(&f.against, "against", "fairlead,rtmp,srt,rist", "`LIST` of schemes")
+	fs.StringVar(&f.against, "against", "fairlead,inorder,rtmp,srt,rist", "`LIST` of schemes")
 	fs.IntVar(&f.seeds, "seeds", 3, "`N`: seeds 1 to N")
 	fs.DurationVar(&f.duration, "duration", time.Minute, "of media in each cell")
 	fs.DurationVar(&f.latency, "latency", 300*time.Millisecond, "budget of every scheme that has one")

@@ -28,7 +28,8 @@ in which this machine itself was late, are left out where there are others.</p>
 <div class="wide"><table><tr>{{range .Head}}<th>{{.}}</th>{{end}}<th></th></tr>
 {{range .Rows}}<tr>{{range .}}<td>{{.}}</td>{{end}}</tr>
 {{end}}</table></div>
-{{if .Skipped}}<h2>Skipped</h2><ul>{{range .Skipped}}<li>{{.Scheme}}: {{.Why}}</li>{{end}}</ul>{{end}}
+{{range .Verdict}}<p>{{.}}</p>
+{{end}}{{if .Skipped}}<h2>Skipped</h2><ul>{{range .Skipped}}<li>{{.Scheme}}: {{.Why}}</li>{{end}}</ul>{{end}}
 <h2>Links and schemes</h2>
 <ul>{{range .Profiles}}<li><b>{{.Name}}</b> {{.Title}}</li>{{end}}</ul>
 <ul>{{range .Schemes}}<li><b>{{.Name}}</b> {{.Title}}. {{.Notes}}</li>{{end}}</ul>
@@ -53,13 +54,14 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Heat                      []template.HTML
 		Head                      []string
 		Rows                      [][]string
+		Verdict                   []string
 		Skipped                   []Skipped
 		Profiles                  []Profile
 		Schemes                   []Scheme
 		Lines                     []pageLine
 	}{
 		Made: r.Made.Format(time.DateTime + " UTC"), Command: strings.Join(r.Command, " "), Provenance: r.provenance(), Partial: r.Partial,
-		Head: tableHead(), Rows: r.tableRows(), Skipped: r.Skipped, Profiles: r.Profiles, Schemes: r.Schemes,
+		Head: tableHead(), Rows: r.tableRows(), Verdict: strings.Split(strings.TrimSpace(r.verdict()), "\n\n"), Skipped: r.Skipped, Profiles: r.Profiles, Schemes: r.Schemes,
 	}
 	if len(r.Profiles) > 0 && len(r.Schemes) > 0 && len(r.Cells) > 0 {
 		for _, h := range []struct {

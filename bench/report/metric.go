@@ -44,6 +44,7 @@ var metrics = []metric{
 	{"start_up_ms_b200", "start-up ms (0.2 s)", false, func(c *Cell) float64 { return player(c, 200).StartUpMs }, places(0)},
 	{"media_mbps", "Mbit/s", false, func(c *Cell) float64 { return c.Score.MediaBps / 1e6 }, places(2)},
 	{"wire_per_media", "wire/media", false, func(c *Cell) float64 { return c.Score.WireRatio }, places(2)},
+	{"both_ways_per_media", "both ways", false, func(c *Cell) float64 { return c.Both }, places(2)},
 }
 
 func metricByName(name string) metric {

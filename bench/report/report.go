@@ -83,6 +83,7 @@ type Cell struct {
 	Sound   Sound           `json:"sound"`
 	Up      Wire            `json:"up"`
 	Down    Wire            `json:"down"`
+	Both    float64         `json:"both_ways_per_media"` // bytes of Up and Down for each byte of media that came out; 0: none did
 	Control Control         `json:"control"`
 
 	Timeline *Timeline `json:"timeline,omitempty"`

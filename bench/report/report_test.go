@@ -29,7 +29,7 @@ func sample(bad float64) *Report {
 	for _, p := range r.Profiles {
 		for _, s := range r.Schemes {
 			for _, seed := range r.Settings.Seeds {
-				c := Cell{Profile: p.Name, Scheme: s.Name, Seed: seed}
+				c := Cell{Profile: p.Name, Scheme: s.Name, Seed: seed, Both: 1.25}
 				stall := 2 + rnd.Float64()
 				if s.Name == "rtmp" {
 					stall += bad
@@ -130,7 +130,7 @@ func TestTable(t *testing.T) {
 	if err := sample(0).WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"lossy", "never", "±", "skipped rist: program ristsender is not here", "above", " 1.05 ", "No limit known for clean: a trace."} {
+	for _, want := range []string{"lossy", "never", "±", "skipped rist: program ristsender is not here", "above", " 1.05 ", "No limit known for clean: a trace.", "  both ways  ", "1.25"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, b.String())
 		}
@@ -138,6 +138,42 @@ func TestTable(t *testing.T) {
 	b.Reset()
 	if err := sample(0).WriteMarkdown(&b); err != nil || strings.Count(b.String(), "\n| ") != 4 {
 		t.Errorf("%v:\n%s", err, b.String())
+	}
+}
+
+// Each of fairlead's schemes is judged beside those of others, not beside its own; the terminal, the document and the page say the same.
+func TestVerdict(t *testing.T) {
+	r := sample(5)
+	want := []string{"srt beside rtmp: stalls less on 2 links, the same on 0, more on 0; half of the p99 or less on 0; no more bytes on 2, counted both ways on 2."}
+	for range 2 {
+		var table, doc, html strings.Builder
+		if err := errors.Join(r.WriteTable(&table), r.WriteMarkdown(&doc), r.WriteHTML(&html)); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			for _, s := range []string{table.String(), doc.String(), html.String()} {
+				if strings.Count(s, w) != 1 {
+					t.Errorf("not once %q in:\n%.4000s", w, s)
+				}
+			}
+		}
+		if s := table.String(); strings.Contains(s, "beside fairlead") {
+			t.Errorf("a scheme of fairlead's is a peer:\n%s", s)
+		}
+		// The cells of srt once more, as two schemes of fairlead's.
+		for _, name := range []string{"fairlead", "fairlead-inorder"} {
+			r.Schemes = append(r.Schemes, Scheme{Name: name})
+			for _, c := range r.Cells[:12] {
+				if c.Scheme == "srt" {
+					c.Scheme, c.Timeline = name, nil
+					r.Cells = append(r.Cells, c)
+				}
+			}
+		}
+		want = []string{
+			"fairlead beside srt: stalls less on 0 links, the same on 2, more on 0;", "fairlead beside rtmp: stalls less on 2 links,",
+			"fairlead-inorder beside srt: stalls less on 0 links,", "fairlead-inorder beside rtmp: stalls less on 2 links,",
+		}
 	}
 }
 

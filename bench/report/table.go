@@ -13,7 +13,7 @@ import (
 // tableMetrics are the columns of the short tables.
 var tableMetrics = []string{
 	"stall_s_per_100s_b1000", "stall_s_per_100s_b200", "longest_stall_ms_b1000", "never_decodable_percent",
-	"latency_p50_ms", "latency_p99_ms", "d999_ms", "start_up_ms_b200", "media_mbps", "wire_per_media",
+	"latency_p50_ms", "latency_p99_ms", "d999_ms", "start_up_ms_b200", "media_mbps", "wire_per_media", "both_ways_per_media",
 }
 
 // WriteTable writes the summary for a terminal.
@@ -30,7 +30,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "skipped %s: %s\n", s.Scheme, s.Why)
 	}
-	_, err := io.WriteString(w, r.noLimits())
+	_, err := io.WriteString(w, r.noLimits()+r.verdict())
 	return err
 }
 
@@ -78,9 +78,9 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	for _, l := range r.tableRows() {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(l, " | "))
 	}
-	fmt.Fprintf(&b, "\n%s\n", r.Made.Format(time.DateOnly+" 15:04 UTC"))
-	fmt.Fprintf(&b, "Command: `%s`\n", strings.Join(r.Command, " "))
-	_, err := io.WriteString(w, b.String()+r.provenance()+"\n")
+	b.WriteString(r.verdict())
+	fmt.Fprintf(&b, "\nMade %s by\n\n    %s\n\n", r.Made.Format(time.DateOnly+" 15:04 UTC"), strings.Join(r.Command, " "))
+	_, err := io.WriteString(w, b.String()+r.provenance())
 	return err
 }
 

@@ -94,6 +94,13 @@ func (c *cell) run(ctx context.Context, control *control) (*report.Cell, error) 
 	end := start.Add(c.media + c.latency + 3*time.Second + time.Second)
 	select {
 	case <-rec.complete:
+		// Bytes on the way are on the wire and not yet media that came out: what waits longest would pay most for it.
+		select {
+		case <-rec.drained:
+		case <-time.After(min(2*runOut, time.Until(end))):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	case <-time.After(time.Until(end)):
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

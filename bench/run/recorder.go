@@ -22,10 +22,12 @@ type recorder struct {
 	clip     *Clip
 	follower *follower     // nil: the clip is sent as it is
 	complete chan struct{} // closed when the last frame of the source has come
+	drained  chan struct{} // and when what is sent behind it has, but for the last picture, which some programs keep until another follows
 
 	mu      sync.Mutex // guards the rest
 	meter   *stutter.Meter
-	ended   bool
+	ended   bool // complete is closed
+	empty   bool // drained is
 	sound   int
 	bytes   int64     // of media, both tracks, the part behind the scored one too
 	media   []float64 // bits that came in a step
@@ -36,7 +38,7 @@ type recorder struct {
 
 func newRecorder(start time.Time, source []stutter.Frame, clip *Clip) *recorder {
 	return &recorder{
-		start: start, source: source, clip: clip, complete: make(chan struct{}),
+		start: start, source: source, clip: clip, complete: make(chan struct{}), drained: make(chan struct{}),
 		meter: stutter.NewMeter(stutter.Config{Source: source}),
 	}
 }
@@ -57,6 +59,10 @@ func (r *recorder) frame(f *media.Frame) {
 	}
 	if s.Seq >= 0 {
 		r.bytes += int64(s.Size)
+	}
+	if s.Seq >= int64(len(r.clip.Frames))-2 && !r.empty {
+		r.empty = true
+		close(r.drained)
 	}
 	if s.Seq >= int64(len(r.source)) {
 		return // of the part that is sent behind
@@ -126,6 +132,7 @@ func (r *recorder) finish(out *report.Cell, end time.Duration, c *cell) {
 	out.Score.MediaBps = float64(score.Bytes) * 8 / c.media.Seconds()
 	if r.bytes > 0 {
 		out.Score.WireRatio = float64(out.Up.Bytes) / float64(r.bytes)
+		out.Both = float64(out.Up.Bytes+out.Down.Bytes) / float64(r.bytes)
 	}
 	out.Sound = report.Sound{Expected: c.clip.soundUpTo(c.media), Arrived: min(r.sound, c.clip.soundUpTo(c.media))}
 	n := int(end / step)

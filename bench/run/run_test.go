@@ -129,8 +129,8 @@ func TestShippedSchemes(t *testing.T) {
 			t.Errorf("no scheme %s in %v", want, names)
 		}
 	}
-	some, err := Choose([]string{"rist", "rtmp", "rist"})
-	if err != nil || len(some) != 3 || some[0].Name != "rist" {
+	some, err := Choose([]string{"rist", "rtmp", "rist", "srt"}) // srt alone, not its group
+	if err != nil || len(some) != 4 || some[0].Name != "rist" || some[3].Name != "srt" {
 		t.Errorf("Choose: %d schemes, %v", len(some), err)
 	}
 	if _, err := Choose([]string{"quic-of-tomorrow"}); !errors.Is(err, ErrScheme) {
@@ -244,7 +244,7 @@ func TestSchemesCarryTheClip(t *testing.T) {
 		need.Program(t, p)
 	}
 	need.NginxRTMP(t)
-	all, err := Choose([]string{"rtmp", "srt", "rist"})
+	all, err := Choose([]string{"rtmp", "srt", "srt-fec", "rist"})
 	if err != nil {
 		t.Fatal(err)
 	}

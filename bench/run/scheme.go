@@ -29,7 +29,7 @@ var shipped embed.FS
 // Each side is a network namespace of its own, so every port is free.
 type Scheme struct {
 	Name  string `yaml:"name"`  // one word
-	Group string `yaml:"group"` // --against takes it for all of its schemes
+	Group string `yaml:"group"` // --against takes it for all of its schemes, unless one of them bears the name
 	Title string `yaml:"title"` // one line for tables
 	Notes string `yaml:"notes"` // what a reader of results should know
 
@@ -177,7 +177,7 @@ func Shipped() ([]*Scheme, error) {
 	return out, nil
 }
 
-// Choose returns the schemes that each word names: a name, a group, or the path of a YAML file. No word: all shipped.
+// Choose returns the schemes that each word names: a name, else a group, else the path of a YAML file. No word: all shipped.
 func Choose(asked []string) ([]*Scheme, error) {
 	all, err := Shipped()
 	if err != nil || len(asked) == 0 {
@@ -187,8 +187,13 @@ func Choose(asked []string) ([]*Scheme, error) {
 	for _, word := range asked {
 		var found []*Scheme
 		for _, s := range all {
-			if s.Name == word || s.Group == word {
+			if s.Group == word {
 				found = append(found, s)
+			}
+		}
+		for _, s := range all {
+			if s.Name == word {
+				found = []*Scheme{s}
 			}
 		}
 		if found == nil && (strings.HasSuffix(word, ".yaml") || strings.ContainsRune(word, '/')) {

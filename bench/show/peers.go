@@ -5,66 +5,25 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"github.com/fairlead-live/fairlead/bench/peers"
 )
 
-// Peer is how the first scheme of a table fares beside another one, over all links.
-type Peer struct {
-	Scheme           string
-	Less, Same, More int      // links on which the first one stalls so, to the tenth of a second per 100 s that is printed
-	Lost             []string // those on which it stalls more
-	HalfP99          int      // links on which its 99th percentile of latency is at most half of the other's
-	NoMoreWire       int      // links on which it puts no more bytes on the wire for each byte shown, to the percent that is printed
+// peerRows are the rows as bench/peers takes them.
+func peerRows(rows []Row) []peers.Row {
+	out := make([]peers.Row, len(rows))
+	for i, r := range rows {
+		out[i] = peers.Row{Link: r.Profile, Scheme: r.Scheme, Stall: r.Stall1, P99: r.P99, Wire: r.Ratio, Both: r.Both, Never: r.Never}
+	}
+	return out
 }
 
 // tenths is a figure as it is printed.
 func tenths(v float64) int { return int(math.Round(10 * v)) }
 
-// Peers counts on which links the scheme of the first row stalls less, judged by the player of 1 s. Links and schemes in the rows' order, one row for each.
-func Peers(rows []Row) (out []Peer) {
-	if len(rows) == 0 {
-		return nil
-	}
-	ours := map[string]*Row{}
-	at := map[string]int{}
-	for i := range rows {
-		if rows[i].Scheme == rows[0].Scheme {
-			ours[rows[i].Profile] = &rows[i]
-		}
-	}
-	for i := range rows {
-		r := &rows[i]
-		f := ours[r.Profile]
-		if f == nil || f.Scheme == r.Scheme {
-			continue
-		}
-		n, ok := at[r.Scheme]
-		if !ok {
-			n = len(out)
-			at[r.Scheme] = n
-			out = append(out, Peer{Scheme: r.Scheme})
-		}
-		p := &out[n]
-		switch a, b := tenths(f.Stall1), tenths(r.Stall1); {
-		case a < b:
-			p.Less++
-		case a == b:
-			p.Same++
-		default:
-			p.More++
-			p.Lost = append(p.Lost, fmt.Sprintf("%s %.1f against %.1f", r.Profile, f.Stall1, r.Stall1))
-		}
-		if 2*f.P99 <= r.P99 {
-			p.HalfP99++
-		}
-		if f.Ratio > 0 && (r.Ratio == 0 || math.Round(100*f.Ratio) <= math.Round(100*r.Ratio)) {
-			p.NoMoreWire++
-		}
-	}
-	return out
-}
-
 // WritePeers prints a table in Markdown, a line for each link: of each scheme stall seconds per 100 s with a player of 1 s / of 0.2 s · p99 of latency in ms ·
-// bytes on the wire for each byte of pictures shown · pictures never shown, in percent. The least stall of a line is bold where not all are the same.
+// bytes on the wire for each byte of pictures shown · pictures never shown, in percent. The least stall of a line is bold where not all are the same. Below it
+// stands how the first scheme fares beside the others (bench/peers).
 func WritePeers(w io.Writer, rows []Row) error {
 	var s strings.Builder
 	var links, schemes []string
@@ -108,13 +67,8 @@ func WritePeers(w io.Writer, rows []Row) error {
 		}
 		s.WriteString("\n")
 	}
-	for _, p := range Peers(rows) {
-		fmt.Fprintf(&s, "\n%s beside %s: stalls less on %d links, the same on %d, more on %d", rows[0].Scheme, p.Scheme, p.Less, p.Same, p.More)
-		if p.More > 0 {
-			fmt.Fprintf(&s, " (%s)", strings.Join(p.Lost, ", "))
-		}
-		fmt.Fprintf(&s, "; half of the p99 or less on %d, no more bytes on %d.\n", p.HalfP99, p.NoMoreWire)
+	if _, err := io.WriteString(w, s.String()); err != nil || len(rows) == 0 {
+		return err
 	}
-	_, err := io.WriteString(w, s.String())
-	return err
+	return peers.Write(w, rows[0].Scheme, peerRows(rows))
 }

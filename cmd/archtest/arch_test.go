@@ -22,7 +22,7 @@ var pure = []string{
 	"fec/...", "congestion/...",
 	"transport", "transport/seq", "transport/wire", "transport/srtp", "transport/arq", "transport/playout", "transport/session", "transport/srt/...",
 	"bridge/advice", "bridge/amf", "bridge/nearest", "bridge/media", "bridge/mpegts", "bridge/rtpav", "bridge/flv", "bridge/rtmp", "bridge/ingest", "bridge/stutter",
-	"bench/bound", "bench/cc", "bench/clip", "bench/encoder", "bench/netem", "bench/show", "bench/sim",
+	"bench/bound", "bench/cc", "bench/clip", "bench/encoder", "bench/netem", "bench/peers", "bench/show", "bench/sim",
 }
 
 // layer is the height of a top-level folder in cmd → bridge → transport → {fec, congestion}.
