@@ -58,6 +58,9 @@ func (t *TS) Next() (*media.Frame, bool) {
 // Tracks lists what the stream carries now.
 func (t *TS) Tracks() []mpegts.Track { return t.d.Tracks() }
 
+// Ignored lists what the stream has that we do not carry.
+func (t *TS) Ignored() []mpegts.Ignored { return t.d.Ignored() }
+
 // Drop is how many times a reason to drop something has held.
 type Drop struct {
 	Reason mpegts.DropReason

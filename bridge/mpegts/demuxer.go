@@ -40,6 +40,7 @@ type Demuxer struct {
 	program program
 	streams [maxStreams]*stream // nil: free
 	tracks  [maxTracks]track    // by Frame.Track; outlives the PIDs
+	ignored [8]Ignored          // Stats.IgnoredStreams of them
 
 	clock clock
 	nals  []span      // scratch: NAL units of a picture

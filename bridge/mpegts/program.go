@@ -1,6 +1,9 @@
 package mpegts
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/fairlead-live/fairlead/bridge/media"
 )
 
@@ -104,6 +107,7 @@ func (d *Demuxer) setPMT(sections [][]byte) {
 				return
 			}
 			e, ok := parseEntry(b[:size])
+			b0 := b[:size]
 			b = b[size:]
 			if ok && (n == maxStreams || e.codec.IsVideo() && video == maxVideo || e.pid == d.program.pid) {
 				ok = false
@@ -112,6 +116,9 @@ func (d *Demuxer) setPMT(sections [][]byte) {
 				ok = ok && o.pid != e.pid
 			}
 			if !ok {
+				if ignored < len(d.ignored) {
+					d.ignored[ignored] = Ignored{PID: e.pid, What: kind(b0)}
+				}
 				ignored++
 				continue
 			}
@@ -124,6 +131,60 @@ func (d *Demuxer) setPMT(sections [][]byte) {
 	}
 	d.stats.IgnoredStreams = ignored
 	d.follow(entries[:n])
+}
+
+// Ignored is an elementary stream that is not followed.
+type Ignored struct {
+	PID  uint16
+	What string // as "AC-3"
+}
+
+func (i Ignored) String() string { return fmt.Sprintf("%s (PID %d)", i.What, i.PID) }
+
+// Ignored lists the elementary streams of the PMT in force that we do not carry, the first eight of them.
+func (d *Demuxer) Ignored() []Ignored {
+	return slices.Clone(d.ignored[:min(d.stats.IgnoredStreams, len(d.ignored))])
+}
+
+// kind names what one entry of a PMT holds: ISO 13818-1 table 2-34, ATSC A/53 part 3 §6.2, ETSI EN 300 468 §6.1.
+func kind(b []byte) string {
+	switch b[0] {
+	case 0x01:
+		return "MPEG-1 video"
+	case 0x02:
+		return "MPEG-2 video"
+	case 0x10:
+		return "MPEG-4 video"
+	case 0x15:
+		return "metadata"
+	case 0x33:
+		return "H.266"
+	case 0x81:
+		return "AC-3"
+	case 0x86:
+		return "SCTE-35"
+	case 0x87:
+		return "E-AC-3"
+	case typePrivate:
+		for d := b[5:]; len(d) >= 2 && 2+int(d[1]) <= len(d); d = d[2+int(d[1]):] {
+			switch {
+			case d[0] == 0x05 && d[1] >= 4 && string(d[2:6]) == "AV01":
+				return "AV1"
+			case d[0] == 0x6a:
+				return "AC-3"
+			case d[0] == 0x7a:
+				return "E-AC-3"
+			case d[0] == 0x56:
+				return "teletext"
+			case d[0] == 0x59:
+				return "subtitles"
+			}
+		}
+		return "private data"
+	case typeH264, typeH265, typeADTS, typeLATM, typeMPEG1Audio, typeMPEG2Audio:
+		return "one stream too many"
+	}
+	return fmt.Sprintf("stream type %#02x", b[0])
 }
 
 // parseEntry reads one entry of a PMT; false: nothing we carry.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/fairlead-live/fairlead/bridge/flv"
@@ -32,7 +33,8 @@ func (f frames) Close() error                { return nil }
 type reading struct {
 	open  func() (source, error)
 	loop  bool
-	ahead time.Duration // how far the input may run ahead of its own clock before it is held back
+	ahead time.Duration    // how far the input may run ahead of its own clock before it is held back
+	tell  func(*ingest.TS) // what of it is left out; nil: nobody wants to know
 }
 
 func (r *reading) run(ctx context.Context, h *hub.Hub, name string) error {
@@ -53,7 +55,7 @@ func (r *reading) run(ctx context.Context, h *hub.Hub, name string) error {
 			return err
 		}
 		if n == 0 {
-			return errNothing
+			return nothing(src)
 		}
 		if !r.loop {
 			return nil
@@ -64,6 +66,25 @@ func (r *reading) run(ctx context.Context, h *hub.Hub, name string) error {
 		}
 		clock.again()
 	}
+}
+
+// nothing says what an input without frames has instead.
+func nothing(src source) error {
+	if ts, ok := src.(*tsSource); ok {
+		if left := leftOut(ts.ts); left != "" {
+			return fmt.Errorf("%w: only %s, which is not carried", errNothing, left)
+		}
+	}
+	return errNothing
+}
+
+// leftOut names what a transport stream has that is not carried; empty: nothing.
+func leftOut(ts *ingest.TS) string {
+	var names []string
+	for _, i := range ts.Ignored() {
+		names = append(names, i.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // play hands on the frames of one round, each when it is due.
@@ -89,6 +110,9 @@ func (r *reading) play(ctx context.Context, src source, pub *hub.Publisher, cloc
 		}
 		if err := pub.WriteFrame(f); err != nil {
 			return n, err
+		}
+		if ts, ok := src.(*tsSource); ok && n == 0 && r.tell != nil {
+			r.tell(ts.ts)
 		}
 		n++
 	}
@@ -157,8 +181,11 @@ func openFile(name string) (source, error) {
 func openStream(r io.Reader) (source, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(4)
-	if err != nil && len(head) == 0 {
-		return nil, fmt.Errorf("empty: %w", err)
+	if len(head) == 0 && errors.Is(err, io.EOF) {
+		return nil, errors.New("it is empty")
+	}
+	if len(head) == 0 {
+		return nil, err
 	}
 	closer, _ := r.(io.Closer)
 	switch {

@@ -36,12 +36,12 @@ func (p *Push) newInput() (input, error) {
 			return nil, fmt.Errorf("%w: no input", config.ErrUsage)
 		}
 		if in == "-" {
-			return &reading{open: func() (source, error) { return openStream(p.cfg.Stdin) }, ahead: 500 * time.Millisecond}, nil
+			return &reading{open: func() (source, error) { return openStream(p.cfg.Stdin) }, ahead: 500 * time.Millisecond, tell: p.tell()}, nil
 		}
 		if _, err := os.Stat(in); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInput, err)
 		}
-		return &reading{open: func() (source, error) { return openFile(in) }, loop: p.cfg.Loop}, nil
+		return &reading{open: func() (source, error) { return openFile(in) }, loop: p.cfg.Loop, tell: p.tell()}, nil
 	}
 	u, err := url.Parse(in)
 	if err != nil || u.Port() == "" {
@@ -56,6 +56,17 @@ func (p *Push) newInput() (input, error) {
 		return p.listenSRT(u)
 	}
 	return nil, fmt.Errorf("%w: input %q: a file, -, rtmp://:PORT/APP/KEY, srt://:PORT, udp://:PORT or exec:COMMAND", config.ErrUsage, in)
+}
+
+// tell makes what warns, once, of the elementary streams of an input that go nowhere.
+func (p *Push) tell() func(*ingest.TS) {
+	told := ""
+	return func(ts *ingest.TS) {
+		if left := leftOut(ts); left != told {
+			told = left
+			p.cfg.Logger.Warn("the input has what is not carried", "streams", left)
+		}
+	}
 }
 
 // listening is an input whose encoder comes to us.
@@ -129,7 +140,7 @@ func (p *Push) listenSRT(u *url.URL) (input, error) {
 	in := &listening{name: "push/input"}
 	var h *hub.Hub // set before Serve
 	l, err := srtlink.Listen(srtlink.Config{
-		Addr: u.Host, Latency: latency, Passphrase: q.Get("passphrase"), Logger: p.cfg.Logger,
+		Addr: u.Host, Latency: latency, Passphrase: q.Get("passphrase"), Logger: p.cfg.Logger, AnyStreamID: true,
 		Admit: func(r srtlink.Request) (func(context.Context, *srtlink.Conn), error) {
 			pub, err := h.Publish(in.name, hub.PublisherInfo{Protocol: "srt", Peer: r.Peer.String()})
 			if err != nil {
@@ -137,7 +148,7 @@ func (p *Push) listenSRT(u *url.URL) (input, error) {
 			}
 			return func(_ context.Context, conn *srtlink.Conn) {
 				if conn != nil {
-					err = readTS(pub, conn.Read)
+					err = readTS(pub, conn.Read, p.tell())
 				}
 				p.cfg.Logger.Info("encoder gone", "peer", r.Peer, "err", err)
 				pub.Close(nil)
@@ -177,12 +188,12 @@ func (p *Push) listenUDP(u *url.URL) (input, error) {
 			return err
 		}
 		defer pub.Close(nil)
-		return readTS(pub, conn.Read)
+		return readTS(pub, conn.Read, p.tell())
 	}}, nil
 }
 
 // readTS carries payloads of MPEG-TS to the hub until reading ends.
-func readTS(pub *hub.Publisher, read func([]byte) (int, error)) error {
+func readTS(pub *hub.Publisher, read func([]byte) (int, error), tell func(*ingest.TS)) error {
 	ts := ingest.NewTS(mpegts.Config{})
 	b := make([]byte, 1<<16)
 	for {
@@ -199,5 +210,6 @@ func readTS(pub *hub.Publisher, read func([]byte) (int, error)) error {
 				return err
 			}
 		}
+		tell(ts)
 	}
 }

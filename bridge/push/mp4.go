@@ -1,6 +1,7 @@
 package push
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +31,7 @@ func openMP4(f *os.File) (source, error) {
 	var p pmp4.Presentation
 	if err := p.Unmarshal(f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("MP4 (fragmented ones are not read): %w", err)
+		return nil, fmt.Errorf("MP4: no table of samples can be read (is the file cut off, or fragmented? those are not read; ffmpeg -c copy makes a plain one): %w", err)
 	}
 	s := &mp4Source{File: f}
 	for _, t := range p.Tracks {
@@ -86,6 +87,9 @@ func (s *mp4Source) next() (*media.Frame, error) {
 	}
 	sample := t.Samples[t.next]
 	b, err := sample.GetPayload()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("MP4: the file is cut off at %v: sample %d of %d is not in it", t.time(t.at).Round(time.Millisecond), t.next, len(t.Samples))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("MP4: sample %d: %w", t.next, err)
 	}

@@ -212,20 +212,32 @@ func (p *Push) open(ctx context.Context) error {
 
 // reach tries until Connect has passed.
 func (p *Push) reach(ctx context.Context, o output) error {
-	end := time.Now().Add(p.cfg.Connect)
+	trying, cancel := context.WithTimeout(ctx, p.cfg.Connect)
+	defer cancel()
+	var last error // of an attempt that had its time
 	for {
-		err := o.open(ctx)
-		if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, config.ErrUsage) || ctx.Err() != nil {
+		err := o.open(trying)
+		if err == nil || refused(err) || ctx.Err() != nil {
 			return err
 		}
-		p.cfg.Logger.Info("not reached", "to", o.status().To, "err", err)
-		if time.Now().After(end) {
-			return fmt.Errorf("%s %w: %w", o.status().To, ErrReach, err)
+		if trying.Err() == nil {
+			last = err
+			p.cfg.Logger.Info("not reached", "to", o.status().To, "err", err)
+			select {
+			case <-time.After(500 * time.Millisecond):
+			case <-trying.Done():
+			}
 		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case trying.Err() == nil:
+		case inUse(last): // whoever has the name has not left meanwhile
+			return fmt.Errorf("%s %w: %w", o.status().To, ErrRefused, last)
+		case last != nil:
+			return fmt.Errorf("%s %w: %w", o.status().To, ErrReach, last)
+		default:
+			return fmt.Errorf("%s %w: no answer within %v", o.status().To, ErrReach, p.cfg.Connect)
 		}
 	}
 }

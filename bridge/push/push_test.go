@@ -329,7 +329,7 @@ func encode(t testing.TB, how string, at net.Addr) {
 	}
 	url := fmt.Sprintf("rtmp://%s/live/obs", at)
 	if how == "srt" {
-		url = fmt.Sprintf("srt://%s?streamid=x", at)
+		url = fmt.Sprintf("srt://%s", at) // as ffmpeg calls a listener: with no stream id
 	}
 	p, err := push.New(push.Config{Input: write(t, "clip.ts", asTS(t)), URLs: []string{url}, Logger: logger(t)})
 	if err != nil {
@@ -379,13 +379,16 @@ func TestFailuresSayWhichSide(t *testing.T) {
 		{"no such file", push.Config{Input: "/nowhere.ts", URLs: []string{nobody}}, push.ErrInput},
 		{"nothing in it", push.Config{Input: write(t, "x.ts", bytes.Repeat([]byte{0x47}, 1880)), URLs: []string{urls["fairlead"]}}, push.ErrInput},
 		{"text", push.Config{Input: write(t, "x.ts", []byte("hello, world")), URLs: []string{urls["fairlead"]}}, push.ErrInput},
+		{"a directory", push.Config{Input: t.TempDir(), URLs: []string{urls["fairlead"]}}, push.ErrInput},
+		{"an empty file", push.Config{Input: write(t, "x.ts", nil), URLs: []string{urls["fairlead"]}}, push.ErrInput},
 		{"another key", push.Config{Input: ts, URLs: []string{r.QUICURL("live/other")}}, push.ErrRefused},
 		{"another key over SRT", push.Config{Input: ts, URLs: []string{strings.Replace(urls["srt"], "live/cam", "live/other", 1)}}, push.ErrRefused},
+		{"another key over RTMP", push.Config{Input: ts, URLs: []string{strings.Replace(urls["rtmp"], "live/cam", "live/other", 1)}}, push.ErrRefused},
+		{"a certificate that nobody vouches for, and no pin", push.Config{Input: ts, URLs: []string{urls["fairlead"][:strings.Index(urls["fairlead"], "?")]}}, push.ErrRefused},
 		{"nobody there", push.Config{Input: ts, Connect: time.Millisecond, URLs: []string{nobody}}, push.ErrReach},
+		{"nobody there over RTMP", push.Config{Input: ts, Connect: time.Millisecond, URLs: []string{"rtmp://127.0.0.1:1/live/cam"}}, push.ErrReach},
+		{"one of two is not there", push.Config{Input: ts, Connect: time.Millisecond, URLs: []string{urls["fairlead"], nobody}}, push.ErrReach},
 	} {
-		if c.want == push.ErrReach && testing.Short() {
-			continue // QUIC asks for five seconds
-		}
 		p, err := push.New(c.cfg)
 		if err == nil {
 			ctx, cancel := context.WithTimeout(t.Context(), need.Patience)
@@ -394,6 +397,68 @@ func TestFailuresSayWhichSide(t *testing.T) {
 		}
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.why, err, c.want)
+		}
+	}
+}
+
+// A name that somebody else has is a refusal, whichever way one comes.
+func TestATakenNameIsARefusal(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	r := startRelay(t)
+	urls := destinations(r)
+	ts := write(t, "clip.ts", asTS(t))
+	first, err := push.New(push.Config{Input: ts, Loop: true, URLs: []string{urls["fairlead"]}, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- first.Run(ctx) }()
+	need.Until(t, "the first one publishes", func() bool { return first.Status()[0].FramesDelivered > 0 })
+	for how, url := range urls {
+		second, err := push.New(push.Config{Input: ts, Loop: true, Connect: 700 * time.Millisecond, URLs: []string{url}, Logger: logger(t)})
+		if err == nil {
+			err = second.Run(ctx)
+		}
+		if !errors.Is(err, push.ErrRefused) {
+			t.Errorf("%s: %v, want %v", how, err, push.ErrRefused)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+}
+
+// What an input has and nobody carries is named.
+func TestWhatIsNotCarriedIsNamed(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	ffmpeg := need.Program(t, "ffmpeg")
+	r := startRelay(t)
+	for _, c := range []struct {
+		why      string
+		args     []string
+		fails    bool
+		in, warn string
+	}{
+		{"nothing else is in it", []string{"-c:v", "mpeg2video", "-c:a", "ac3"}, true, "only MPEG-2 video (PID 256), AC-3 (PID 257), which is not carried", ""},
+		{"sound that is not carried beside pictures that are", []string{"-c:v", "libx264", "-preset", "ultrafast", "-c:a", "ac3"}, false, "", "AC-3 (PID 257)"},
+	} {
+		file := filepath.Join(t.TempDir(), "odd.ts")
+		args := append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=30:d=0.7", "-f", "lavfi", "-i", "sine=d=0.7"}, c.args...)
+		if b, err := exec.Command(ffmpeg, append(args, file)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		var said bytes.Buffer
+		p, err := push.New(push.Config{Input: file, URLs: []string{destinations(r)["rtmp"]}, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.Run(t.Context())
+		if errors.Is(err, push.ErrInput) != c.fails || err != nil && !strings.Contains(err.Error(), c.in) || !strings.Contains(said.String(), c.warn) {
+			t.Errorf("%s: %v; said %s", c.why, err, said.String())
 		}
 	}
 }

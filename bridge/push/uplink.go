@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,9 @@ func (u *uplinkOutput) open(ctx context.Context) error {
 	}})
 	if errors.Is(err, quiclink.ErrPin) {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && u.target.Pin == "" {
+		return fmt.Errorf("%w: %s: its certificate is not one that this system trusts; give the pin=… that the relay prints: %w", ErrRefused, u.target.Addr, err)
 	}
 	if r, ok := errors.AsType[*quiclink.Rejection](err); ok && r.Status < 500 && r.Status != 409 {
 		return fmt.Errorf("%w: %w", ErrRefused, err)

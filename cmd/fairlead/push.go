@@ -96,7 +96,7 @@ func runPush(ctx context.Context, e env) error {
 		fmt.Fprintf(e.stderr, "fairlead: feedback at http://%s/v1/streams/%s/feedback\n", at, p.Name())
 	}
 	var wg sync.WaitGroup
-	watching, stop := context.WithCancel(ctx)
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // after an interrupt there is still something to say
 	switch {
 	case stats == "json":
 		wg.Go(func() { eachSecond(watching, p, jsonLines(e.stdout)) })

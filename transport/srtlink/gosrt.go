@@ -84,7 +84,7 @@ func (l *gosrtListener) admit(req srt.ConnRequest) (func(context.Context, *Conn)
 	if full {
 		return nil, &Rejection{CodeOverload, fmt.Sprintf("%d connections already", l.cfg.MaxConns)}
 	}
-	id, err := ParseStreamID(req.StreamId())
+	id, err := l.cfg.streamID(req.StreamId())
 	if err != nil {
 		return nil, &Rejection{CodeBadRequest, err.Error()}
 	}

@@ -57,12 +57,23 @@ type Config struct {
 	// only. 0: one for each four processors; at most MaxLoops.
 	Loops int
 
+	// AnyStreamID takes callers with whatever stream id or none, as publishers; Request.StreamID then is zero but for Publish.
+	AnyStreamID bool
+
 	// Admit decides about a caller before it is answered. An error turns it away, with its own code if it is a
 	// *Rejection, else with CodeForbidden. The function it returns is called exactly once, in its own goroutine, and
 	// owns the connection until it returns; conn is nil when the handshake was not completed after all.
 	Admit func(Request) (func(ctx context.Context, conn *Conn), error)
 	// Refused, when set, is told of every caller that is turned away, by Admit or before it. It must not wait.
 	Refused func(*Rejection)
+}
+
+// streamID is what a caller wants of this listener.
+func (c *Config) streamID(s string) (StreamID, error) {
+	if c.AnyStreamID {
+		return StreamID{Publish: true}, nil
+	}
+	return ParseStreamID(s)
 }
 
 // Validate names the field that cannot work.

@@ -75,7 +75,7 @@ func (l *ownListener) reject(now time.Time, r *srt.Request, why *Rejection) {
 }
 
 func (l *ownListener) admit(r *srt.Request, peer netip.AddrPort) (func(context.Context, *Conn), error) {
-	id, err := ParseStreamID(r.StreamID)
+	id, err := l.cfg.streamID(r.StreamID)
 	if err != nil {
 		return nil, &Rejection{CodeBadRequest, err.Error()}
 	}
