@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fairlead-live/fairlead/fec"
 	"github.com/fairlead-live/fairlead/transport/srtp"
 )
 
@@ -21,7 +23,9 @@ var sessionID = [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 var (
 	goldenSource = Source{Sequence: 0x01020304, Flags: Start | Key, Track: 0, Frame: FrameHeader{
 		Codec: 1, Number: 0x0506, Capture: 0x0708090a, DTS: 0x0b0c0d0e0f10, CTS: 0x111213}, Data: []byte("media")}
-	goldenRTP = RTP{Sequence: 0xfffe, SendTime: 0x11223344, SSRC: SSRC(0xabcdef1, 2)}
+	goldenRest   = Source{Sequence: 0x01020305, Flags: End, Data: []byte("and its end")}
+	goldenRepair = Repair{Base: 0x01020304, Count: 2, Row: 5, Deadline: 150}
+	goldenRTP    = RTP{Sequence: 0xfffe, SendTime: 0x11223344, SSRC: SSRC(0xabcdef1, 2)}
 )
 
 func goldenKeys() (k srtp.Keys) {
@@ -39,6 +43,21 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// goldenSymbol is what fec makes of both sources.
+func goldenSymbol() []byte {
+	e := must(fec.NewEncoder(fec.Config{}))
+	for _, s := range []*Source{&goldenSource, &goldenRest} {
+		if !e.Put(int64(s.Sequence), AppendSource(nil, s)) {
+			panic("fec takes no golden source")
+		}
+	}
+	b, ok := e.AppendRepair(nil, int64(goldenRepair.Base), goldenRepair.Count, goldenRepair.Row)
+	if !ok {
+		panic("fec makes no golden repair")
+	}
+	return b
 }
 
 // golden is every message once. parse says what the bytes must mean.
@@ -70,6 +89,17 @@ var golden = []struct {
 			r, err := ParseRepair(b[1:])
 			return r, Repair{Base: 1<<32 - 1, Count: 128, Row: 5, Round: 1, Flags: RepairKey | RepairLast, Deadline: 200, Symbol: []byte{0, 1, 2}}, err
 		}},
+	{"source", "the rest of the first one's frame: media sequence 0x01020305, track 0, data “and its end”", true,
+		func() []byte { return AppendSource([]byte{byte(TypeSource)}, &goldenRest) },
+		func(b []byte) (any, any, error) { s, err := ParseSource(b[1:]); return s, goldenRest, err }},
+	{"repair", "base 0x01020304, count 2, row 5, round 0, 150 ms left: the symbol of the two sources above, worked out", true,
+		func() []byte { return append(AppendRepairHeader(nil, &goldenRepair), goldenSymbol()...) },
+		func(b []byte) (any, any, error) {
+			r, err := ParseRepair(b[1:])
+			want := goldenRepair
+			want.Symbol = goldenSymbol()
+			return r, want, err
+		}},
 	{"probe", "media sequence goes up to 0x0102", true,
 		func() []byte { return AppendProbe(nil, 0x0103) },
 		func(b []byte) (any, any, error) { n, err := ParseProbe(b[1:]); return n, uint32(0x0103), err }},
@@ -79,6 +109,16 @@ var golden = []struct {
 			a, err := ParseAbandon(b[1:])
 			return a, Abandon{0x01020304, 300, AbandonCapacity}, err
 		}},
+	{"DATAGRAM frame", "what one holds where media travels inside QUIC: the RTP header and the source, neither sealed nor padded", true,
+		goldenPlain,
+		func(b []byte) (any, any, error) {
+			_, body, err := ParseRTP(b)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, err := ParseSource(body[1:])
+			return s, goldenSource, err
+		}},
 	{"feedback", "RTCP: from 0xfffe on three packets: arrived 0.125 s before the report with CE, missing, arrived with it; report time 1.5 s", true,
 		func() []byte {
 			return AppendFeedback(nil, SSRC(1, 0), SSRC(1, 0), 0xfffe, []Metric{NewMetric(125*time.Millisecond, 3), 0, NewMetric(0, 0)}, ReportTime(1500*time.Millisecond))
@@ -86,6 +126,14 @@ var golden = []struct {
 		func(b []byte) (any, any, error) {
 			f, err := ParseFeedback(b)
 			return []any{f.Begin, f.Len(), f.Metric(0), f.Metric(1), f.Time}, []any{uint16(0xfffe), 3, Metric(0xe080), Metric(0), uint32(0x18000)}, err
+		}},
+	{"feedback", "RTCP: from 7 on two packets: a repair that arrived and is of no use, and one that arrived 9 s before the report; report time 1 s", true,
+		func() []byte {
+			return AppendFeedback(nil, SSRC(1, 0), SSRC(1, 0), 7, []Metric{NewUnused(0), NewMetric(9*time.Second, 0)}, ReportTime(time.Second))
+		},
+		func(b []byte) (any, any, error) {
+			f, err := ParseFeedback(b)
+			return []any{f.Len(), f.Metric(0).Unused(), f.Metric(1).Received(), f.Metric(1).Unused()}, []any{2, true, true, false}, err
 		}},
 	{"sealed SRTP", "the RTP header above with ROC 5 and the source above, master key “sixteen byte key”, master salt “twelve bytes”", true,
 		func() []byte {
@@ -231,5 +279,39 @@ func TestDocsAreCurrent(t *testing.T) {
 	}
 	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Every message that the page describes has bytes on it.
+func TestEveryMessageHasBytes(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "wire.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, g := range golden {
+		have[fmt.Sprintf("%t %d %s", g.media, g.bytes()[0], g.name)] = true
+	}
+	type message struct {
+		media bool
+		number,
+		name string
+	}
+	var said []message
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| (\w+) \|`).FindAllStringSubmatch(string(b), -1) {
+		said = append(said, message{false, m[1], m[2]})
+	}
+	for _, heading := range regexp.MustCompile(`(?m)^### (\d.*)$`).FindAllStringSubmatch(string(b), -1) {
+		for _, m := range regexp.MustCompile(`(\d+) (\w+)`).FindAllStringSubmatch(heading[1], -1) {
+			said = append(said, message{true, m[1], m[2]})
+		}
+	}
+	if len(said) != int(ControlPath)+int(TypeAbandon) {
+		t.Errorf("the page describes %d messages, want %d", len(said), int(ControlPath)+int(TypeAbandon))
+	}
+	for _, m := range said {
+		if !have[fmt.Sprintf("%t %s %s", m.media, m.number, m.name)] {
+			t.Errorf("no golden bytes of %s %s", m.number, m.name)
+		}
 	}
 }
