@@ -38,7 +38,7 @@ func (s *Sender) overdue(now time.Duration, b *block) {
 	if b.over || b.answers == 0 || waited < s.tracker.RTT().Smoothed() || waited < s.answerTime() && now < b.deadline-overdueLead {
 		return
 	}
-	s.answer(now, b, true)
+	s.answer(now, b, true, 0)
 }
 
 // answerTime is how long after an answer a report on it is expected, at the latest.
@@ -119,17 +119,15 @@ func (s *Sender) serveTouched(now time.Duration) {
 	for _, id := range s.touched {
 		if b := s.block(id); b != nil {
 			b.touched = false
-			s.policy.others = all - max(0, b.need()-b.first-b.unsent)
-			s.serve(now, b)
+			s.serve(now, b, all-max(0, b.need()-b.first-b.unsent))
 		}
 	}
-	s.policy.others = 0
 	s.touched = s.touched[:0]
 }
 
 // serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
-// which are of use even if the block fails, then repair symbols.
-func (s *Sender) serve(now time.Duration, b *block) {
+// which are of use even if the block fails, then repair symbols. others is how many packets other blocks lack.
+func (s *Sender) serve(now time.Duration, b *block, others int) {
 	if !b.over && b.repairs > 0 && b.need() > 0 && !s.decodable(b) {
 		b.repairs = 0 // the other end's decoder has forgotten them
 	}
@@ -157,11 +155,12 @@ func (s *Sender) serve(now time.Duration, b *block) {
 	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
 		return // what is on its way is enough, and should it be lost there is time to know and to act
 	}
-	s.answer(now, b, false)
+	s.answer(now, b, false, others)
 }
 
-// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost.
-func (s *Sender) answer(now time.Duration, b *block, blind bool) {
+// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost. others: packets that
+// other blocks lack, which leave meanwhile.
+func (s *Sender) answer(now time.Duration, b *block, blind bool, others int) {
 	lost, left := b.need()-b.first-b.unsent, s.rounds(now, b)
 	if lost <= 0 || left == 0 {
 		return
@@ -179,7 +178,7 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool) {
 			end = b.last()
 		}
 		s.recall(b)
-		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin, s.perPacket(), s.inFlight(now, b))
+		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin-time.Duration(others)*s.perPacket(), s.perPacket(), s.inFlight(now, b))
 	default:
 		want = s.policy.answer(lost, left, b.price) - flying
 	}

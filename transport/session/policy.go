@@ -25,7 +25,6 @@ type policy struct {
 	media      rate          // first sendings
 	frames     rate
 	round      time.Duration // what one takes
-	others     int           // packets of other blocks that were lost at once with those of the one that is answered
 	dear       bool          // one round fits: protection costs several times the loss
 	copies     bool          // the latency holds more packets than the other end's decoder
 	cost       float64       // expected overhead of the blocks made lately, per source packet
@@ -209,15 +208,15 @@ func (p *policy) last(now time.Duration, missing int, price fec.Price, slack, wi
 	for _, at := range flying {
 		p.flying = append(p.flying, slots(at-p.newestAt))
 	}
-	slack = max(0, slack-time.Duration(p.others)*wire) // the others leave meanwhile
+	slack = max(0, slack)
 	l := fec.Last{
 		Channel: limit.Channel{Loss: min(0.6, max(leastPlanned, e.Loss)), Burst: e.Burst},
 		Lost:    p.newestLost, Since: slots(now - p.newestAt), Flying: p.flying, Slack: slots(slack), Wire: slots(wire),
-		Most: max(missing-len(flying), 1+int(max(0, slack)/max(wire, time.Microsecond))),
+		Most: max(missing-len(flying), 1+int(slack/max(wire, time.Microsecond))),
 	}
 	n = l.Send(price, missing)
 	if n > 1 {
-		gap = max(0, slack) / time.Duration(n-1)
+		gap = slack / time.Duration(n-1)
 	}
 	return n, gap
 }
