@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fairlead-live/fairlead/fec"
@@ -108,26 +109,30 @@ func (s *Sender) note(now time.Duration, e *arq.Event) {
 	}
 }
 
-// serveTouched answers the losses of the last events. What an outage took is many blocks at once, whose answers need the same time.
+// serveTouched answers the losses of the last events, of the oldest block first: what an outage took is many blocks at once, and the answers of those that
+// are due sooner leave before.
 func (s *Sender) serveTouched(now time.Duration) {
-	all := 0
+	slices.Sort(s.touched)
+	sooner := 0
 	for _, id := range s.touched {
-		if b := s.block(id); b != nil && !b.over {
-			all += max(0, b.need()-b.first-b.unsent)
+		b := s.block(id)
+		if b == nil {
+			continue
 		}
-	}
-	for _, id := range s.touched {
-		if b := s.block(id); b != nil {
-			b.touched = false
-			s.serve(now, b, all-max(0, b.need()-b.first-b.unsent))
+		b.touched = false
+		lacks := 0
+		if !b.over {
+			lacks = max(0, b.need()-b.first-b.unsent)
 		}
+		s.serve(now, b, sooner)
+		sooner += lacks
 	}
 	s.touched = s.touched[:0]
 }
 
 // serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
-// which are of use even if the block fails, then repair symbols. others is how many packets other blocks lack.
-func (s *Sender) serve(now time.Duration, b *block, others int) {
+// which are of use even if the block fails, then repair symbols. sooner is how many packets blocks lack that are due before.
+func (s *Sender) serve(now time.Duration, b *block, sooner int) {
 	if !b.over && b.repairs > 0 && b.need() > 0 && !s.decodable(b) {
 		b.repairs = 0 // the other end's decoder has forgotten them
 	}
@@ -155,12 +160,12 @@ func (s *Sender) serve(now time.Duration, b *block, others int) {
 	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
 		return // what is on its way is enough, and should it be lost there is time to know and to act
 	}
-	s.answer(now, b, false, others)
+	s.answer(now, b, false, sooner)
 }
 
-// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost. others: packets that
-// other blocks lack, which leave meanwhile.
-func (s *Sender) answer(now time.Duration, b *block, blind bool, others int) {
+// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost. sooner: packets of blocks
+// that are due before, which leave meanwhile.
+func (s *Sender) answer(now time.Duration, b *block, blind bool, sooner int) {
 	lost, left := b.need()-b.first-b.unsent, s.rounds(now, b)
 	if lost <= 0 || left == 0 {
 		return
@@ -178,7 +183,7 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool, others int) {
 			end = b.last()
 		}
 		s.recall(b)
-		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin-time.Duration(others)*s.perPacket(), s.perPacket(), s.inFlight(now, b))
+		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin-time.Duration(sooner)*s.perPacket(), s.perPacket(), s.inFlight(now, b))
 	default:
 		want = s.policy.answer(lost, left, b.price) - flying
 	}
