@@ -1,4 +1,4 @@
-// Package uplink is for apps: it sends live video and sound to a fairlead relay over a bad network.
+// Package uplink is for apps: it sends live video and sound to a fairlead relay over a bad network (docs/uplink.md).
 //
 //	up, err := uplink.Dial("fairlead://relay.example/live/cam?token=…&latency=500ms", nil)
 //	video, err := up.AddVideo(uplink.H264, 1280, 720, config)
@@ -104,7 +104,7 @@ type Uplink struct {
 var ErrTrack error = errors.New("uplink: no such track")
 
 // Dial connects to the relay a URL names (docs/push.md lists its parameters), and comes back when the connection is lost,
-// until Close. options may be nil.
+// until Close. It takes ConnectTimeoutMS at most, whatever the network does: no context, for gomobile has none. options may be nil.
 func Dial(url string, options *Options) (*Uplink, error) {
 	o := Options{}
 	if options != nil {
@@ -139,7 +139,11 @@ func Dial(url string, options *Options) (*Uplink, error) {
 func (u *Uplink) dial(ctx context.Context) (*quiclink.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.options.timeout())
 	defer cancel()
-	return quiclink.DialTarget(ctx, u.target, u.dialConfig())
+	c, err := quiclink.DialTarget(ctx, u.target, u.dialConfig())
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("uplink: %s: no answer within %v: %w", u.target.Addr, u.options.timeout(), err)
+	}
+	return c, err
 }
 
 func (u *Uplink) dialConfig() quiclink.DialConfig {
@@ -212,8 +216,8 @@ func (u *Uplink) SetConfig(track int, config []byte) error {
 }
 
 // WriteFrame sends one picture or one unit of sound. Times are in microseconds on the app's own clock, which all tracks
-// share. It copies data and does not wait. An error says that the frame was dropped: there is no connection now, or the
-// path carries less than the encoder makes.
+// share. It copies data and does not wait. An error says that the frame was dropped: there is no connection now, the
+// path carries less than the encoder makes, or Close was called (transport.ErrClosed, "session closed").
 func (u *Uplink) WriteFrame(track int, ptsMicros, dtsMicros int64, flags int, data []byte) error {
 	u.mu.Lock()
 	if track < 0 || track >= len(u.tracks) {

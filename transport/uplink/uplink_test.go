@@ -7,6 +7,8 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"net"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -178,6 +180,35 @@ func (r *recorder) OnState(state int, _ string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.states = append(r.states, state)
+}
+
+// The program in docs/uplink.md is the example, which compiles.
+func TestDocsHaveTheExample(t *testing.T) {
+	example, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "uplink.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := strings.NewReplacer("package uplink_test", "package main", "func Example()", "func main()").Replace(string(example))
+	if !strings.Contains(string(page), "```go\n"+program+"```\n") {
+		t.Errorf("docs/uplink.md does not have the program of example_test.go:\n%s", program)
+	}
+}
+
+// A relay that is not there is said to be so in the time that was given.
+func TestDialEnds(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // takes everything, answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, err = Dial("fairlead://"+silent.LocalAddr().String()+"/live/cam", &Options{ConnectTimeoutMS: 100})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 100ms") {
+		t.Errorf("Dial = %v", err)
+	}
 }
 
 func TestFramesArriveAsWritten(t *testing.T) {
