@@ -12,7 +12,8 @@
 // A packet is lost when a report shows that
 //   - a packet sent after it has arrived, and the reorder window has passed since that was known; or
 //   - the report was made later than the packet's arrival was to be expected, so that the loss of the
-//     last packets of a frame shows although nothing followed them.
+//     last packets of a frame shows although nothing followed them. That is as long after its sending as the slowest packet of late took, and
+//     longer by as much as one came late that had been given up so: nothing at first, at most min(RTT/8, 5 ms), as the reorder window.
 //
 // A packet from before what the report tells of is untold, not lost: a report that was lost may have told of it. It is lost when a later
 // one goes back to it without it, or none has for 50 ms.

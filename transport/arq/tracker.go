@@ -83,6 +83,7 @@ type Tracker struct {
 	packets  int
 	report   reportClock
 	window   reorderWindow
+	tail     reorderWindow // how much later than the slowest recent packet one came that was presumed lost
 	rtt      RTT
 	owd      owdTrack
 	delta    quantile
@@ -199,6 +200,9 @@ func (t *Tracker) Feedback(now time.Duration, f *wire.Feedback, out []Event) ([]
 			t.window.saw(now, now-r.hole)
 		}
 		if known && s >= t.path {
+			if slowest, ok := t.owd.slowest(); ok && e.Outcome == Late && e.Presumed {
+				t.tail.saw(now, e.Arrival-e.Sent-slowest)
+			}
 			t.owd.add(now, e.Arrival-e.Sent)
 			t.arrival = max(t.arrival, e.Arrival)
 			if s > newest { // RFC 9002 §5.1: one sample a report, of the newest packet
@@ -304,7 +308,7 @@ func (t *Tracker) holes(now, at time.Duration, begin int64, out []Event) []Event
 	}
 	// The tail: nothing sent after it has arrived, but it should have been there when the report was made.
 	if expected, ok := t.owd.slowest(); ok && at > 0 && at-t.arrival <= tailSilence && !t.patient {
-		slack := tailSlack + w
+		slack := max(w, t.tail.get(t.rtt.Min()))
 		for s := max(t.oldest, t.top+1, begin); s < t.next; s++ {
 			r := t.at(s)
 			if r.sent+expected+slack >= at {
@@ -324,10 +328,6 @@ func (t *Tracker) holes(now, at time.Duration, begin int64, out []Event) []Event
 // Patient says whether a packet is lost only once one sent later has arrived. Else the absence of the newest from a report is enough, which is sooner, and
 // wrong where the path slows down.
 func (t *Tracker) Patient(yes bool) { t.patient = yes }
-
-// tailSlack is how much later than the slowest recent packet one may be before its absence from a
-// report is a loss: ours, the grain of RFC 8888 offsets, which the slowest one has above it already.
-const tailSlack = time.Millisecond
 
 // tailSilence is how long nothing may have arrived for that to hold: ours, three reports. After it the
 // path has stopped, and what is on it may still come.

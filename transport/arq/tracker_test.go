@@ -122,6 +122,37 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// The newest packet is waited for as long as the slowest one of late took, and by as much longer as one came that was given up too soon.
+func TestTailWaitsForWhatWasLate(t *testing.T) {
+	tr := NewTracker(64)
+	tr.Sent(0, Source, 0, 1000)
+	tr.Sent(20*ms, Source, 0, 1000)
+	events, _ := tr.Feedback(84*ms, report(t, 0, 52*ms, 30*ms), nil)
+	if _, lost, _ := outcomes(events); !slices.Equal(lost, []int64{1}) {
+		t.Fatalf("lost %v, want 1: it was due at 50 ms", lost)
+	}
+	events, _ = tr.Feedback(86*ms, report(t, 1, 53*ms, 53*ms), nil)
+	if _, _, late := outcomes(events); !slices.Equal(late, []int64{1}) {
+		t.Fatalf("late %v, want 1, 3 ms after it was due", late)
+	}
+	sent := 20 * ms
+	for range 24 { // the delay of 33 ms is forgotten by then
+		sent += 25 * ms
+		n := tr.Sent(sent, Source, 0, 1000)
+		tr.Feedback(sent+60*ms, report(t, n, sent+30*ms, sent+30*ms), nil)
+	}
+	last := tr.Sent(sent+25*ms, Source, 0, 1000)
+	for _, c := range []struct {
+		after time.Duration
+		lost  []int64
+	}{{33 * ms, nil}, {36 * ms, []int64{last}}} {
+		events, _ = tr.Feedback(sent+100*ms, report(t, last-1, sent+25*ms+c.after, sent+30*ms), nil)
+		if _, lost, _ := outcomes(events); !slices.Equal(lost, c.lost) {
+			t.Errorf("%v after it was sent, 30 ms being the way: lost %v, want %v", c.after, lost, c.lost)
+		}
+	}
+}
+
 // Where the path slows down the newest packets are late, and lost only once one sent later has arrived.
 func TestPatient(t *testing.T) {
 	tr := NewTracker(64)

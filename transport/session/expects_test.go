@@ -28,7 +28,7 @@ func arrive(t *testing.T, frames, n int, lost func(frame, i int) bool) (r *recor
 			drain(now)
 			if !lost(frame, i) {
 				r.add(now, int64(frame*n+i), 0)
-				r.expects.frame(now, i == 0, i == n-1)
+				r.expects.frame(now, now, i == 0, i == n-1)
 			}
 		}
 	}
@@ -70,6 +70,7 @@ func TestSilenceIsTold(t *testing.T) {
 		{"one packet", func(f, i int) bool { return f == 100 && i == 5 }, 1 * time.Millisecond},
 		{"the end of a frame", func(f, i int) bool { return f == 100 && i >= 8 }, 3 * time.Millisecond},
 		{"a whole frame", func(f, _ int) bool { return f == 100 }, 5 * time.Millisecond},
+		{"a whole frame after another's end", func(f, i int) bool { return f == 100 || f == 99 && i >= 8 }, 33 * time.Millisecond},
 	} {
 		first := time.Duration(0)
 		_, _, at := arrive(t, 101, 12, func(f, i int) bool {
@@ -103,8 +104,8 @@ func TestIrregularFramesAreNotExpected(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		now += 20*time.Millisecond + time.Duration(rng.Int64N(int64(200*time.Millisecond)))
-		e.frame(now, true, false)
-		e.frame(now, false, true)
+		e.frame(now, now, true, false)
+		e.frame(now, now, false, true)
 	}
 	if at := e.silence(now, now, false); at > 0 {
 		t.Errorf("silence is to be told at %v after a frame", at-now)

@@ -72,8 +72,8 @@ func (c cell) run(t testing.TB, first uint64, seeds, seconds int, terms rune) (r
 		}
 		cfg.NoFEC = *gridARQ
 		w := newWorld(t, seed, cfg, up, down, video4M())
-		w.onLoss = func(d time.Duration) { delays = append(delays, d) }
 		w.run(warmUp, true)
+		w.onLoss = func(d time.Duration) { delays = append(delays, d) }
 		base0 := int(w.tx.stats.SourceBytes) + ipUDP*int(w.tx.nextMedia)
 		sent0, back0, frames0 := w.wire, w.back, w.frames
 		w.run(time.Duration(seconds)*time.Second, true)

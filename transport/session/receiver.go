@@ -169,7 +169,7 @@ func (r *Receiver) handleSource(now, sent time.Duration, symbol []byte, how play
 		return
 	}
 	if how == playout.First {
-		r.record.expects.frame(now, s.Flags.Has(wire.Start), s.Flags.Has(wire.End))
+		r.record.expects.frame(now, sent, s.Flags.Has(wire.Start), s.Flags.Has(wire.End))
 	}
 	if !r.insert(now, sent, n, &s, how) {
 		return

@@ -10,16 +10,14 @@ import (
 const (
 	reportInterval = 20 * time.Millisecond // an arrival is told of within
 	reportPackets  = 16
-	reportAnswer   = 3 * time.Millisecond   // ours: the arrival of an answer to a loss is told of within, for the sender is about to send another
+	reportAnswer   = 4 * time.Millisecond   // ours: the arrival of an answer to a loss is told of within, for the sender is about to send another
 	reportGap      = 2 * time.Millisecond   // least distance of reports on a gap
-	reportAgain    = 5 * time.Millisecond   // ours: repeats a report on a gap when no other followed,
-	reportRepeats  = 1                      // so often
+	reportRepeats  = 1                      // ours: a report on a gap is repeated when no other followed, so often
 	reportTold     = 3                      // ours: reports that tell of a packet,
-	reportShort    = 4                      // and one of so many,
-	reportLong     = 40 * time.Millisecond  // or one after so long, tells of all of
+	reportShort    = 8                      // and one of so many,
+	reportLong     = 60 * time.Millisecond  // or one after so long, tells of all of
 	reportHistory  = 100 * time.Millisecond // for those that a lost report told of; package arq waits for it
 	burstsFor      = 10 * time.Second       // ours: a burst of losses is remembered
-	heavyBursts    = 0.12                   // of the packets
 	recorderSize   = 1024                   // transport sequence numbers remembered: 2 × MaxMetrics
 )
 
@@ -40,11 +38,9 @@ type recorder struct {
 	urgent   bool          // something is missing, or was found
 	again    int           // repeats of the last report on a gap still to come, should it be lost
 	expects  expects
-	passed   float64 // packets of late, fading,
-	missed   float64 // of them,
+	missed   float64 // packets of late, fading,
 	gaps     float64 // and in how many gaps
 	missAt   time.Duration
-	seen     int // packets since
 	silentAt time.Duration
 	sent     time.Duration
 	heard    time.Duration // newest arrival
@@ -78,13 +74,10 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 		if r.highest >= 0 && seq > r.highest+1 {
 			r.urgent = true
 			fade := max(0, 1-float64(now-r.missAt)/float64(burstsFor))
-			r.passed = r.passed*fade + float64(r.seen)
-			r.seen = 0
 			r.missed = r.missed*fade + float64(min(seq-r.highest-1, reportPackets))
 			r.gaps = r.gaps*fade + 1
 			r.missAt = now
 		}
-		r.seen += int(seq - max(r.highest, 0))
 		r.expects.follows((now - r.heard) / time.Duration(seq-r.highest))
 		first := max(r.highest+1, seq-recorderSize+1)
 		for s := first; s < seq; s++ {
@@ -111,7 +104,10 @@ func (r *recorder) add(now time.Duration, seq int64, ecn uint8) bool {
 }
 
 // answered: the newest arrival is a resend or a repair.
-func (r *recorder) answered() { r.within = min(r.within, r.heard+reportAnswer) }
+func (r *recorder) answered() {
+	r.within = min(r.within, r.heard+reportAnswer)
+	r.expects.answered()
+}
 
 // useless: packet seq, which has just arrived, was of no use although what it was for is lacking. The sender counts on it otherwise.
 func (r *recorder) useless(seq int64) { r.at(seq).unused, r.urgent = true, true }
@@ -120,10 +116,6 @@ func (r *recorder) useless(seq int64) { r.at(seq).unused, r.urgent = true, true 
 func (r *recorder) bursts(now time.Duration) bool {
 	return r.missed >= 2*r.gaps && now-r.missAt < burstsFor && r.gaps > 0
 }
-
-// heavy reports whether so much is lost in bursts that every silence is told of: ours. Twice the reports, 12 % of the media, pay for themselves there: at
-// 20/120, 20 % in bursts of 8, 1.1e-3 instead of 1.7e-3 of the frames are lost, at an overhead of 33 instead of 38 %.
-func (r *recorder) heavy() bool { return r.bursts(r.heard) && r.missed > heavyBursts*r.passed }
 
 func (r *recorder) at(seq int64) *arrival { return &r.ring[seq&(recorderSize-1)] }
 
@@ -145,15 +137,11 @@ func (r *recorder) due() (at time.Duration) {
 	case r.fresh > 0:
 		earliest(r.within)
 	}
+	bursts := r.bursts(r.heard)
 	if r.again > 0 {
-		earliest(r.sent + reportAgain)
+		earliest(r.sent + r.expects.again(0, r.expects.gap, bursts))
 	}
-	earliest(r.expects.silence(r.heard, r.sent, r.bursts(r.heard)))
-	if r.heavy() { // what comes after a burst tells of it too late for the round after next
-		if again := max(r.heard, r.sent) + r.expects.quiet(); again <= r.heard+quietMost {
-			earliest(again)
-		}
-	}
+	earliest(r.expects.silence(r.heard, r.sent, bursts))
 	return at
 }
 

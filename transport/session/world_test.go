@@ -37,9 +37,10 @@ type world struct {
 	media              int    // bytes written
 	kinds              [2]int // of wire: resends, repairs
 	buf                []byte
-	onUp               func(b []byte)        // sees each datagram the receiver gets
-	onLoss             func(d time.Duration) // how long after the round trip a loss was known
-	onReport           func()                // after each that the sender gets
+	onUp               func(b []byte)          // sees each datagram the receiver gets
+	onLoss             func(d time.Duration)   // how long after its arrival would have been known a loss was
+	gone               map[int64]time.Duration // packets lost on the way up, and when that would have been
+	onReport           func()                  // after each that the sender gets
 }
 
 type gotFrame struct {
@@ -121,6 +122,9 @@ func (l *line) admit(now time.Duration, size int) (time.Duration, bool) {
 	l.busy = max(l.busy, now) + l.rate.Time(size)
 	return l.busy + l.delay, !lost
 }
+
+// reportBytes is a report of few packets, IP and UDP included.
+const reportBytes = 100
 
 // gilbert loses all in its bad state, whose mean length is burst packets; it steps once a packet, and
 // once a slot of 2.38 ms while idle: the channel of ../shared/limits (fec.md §2.1).
@@ -263,8 +267,8 @@ func (w *world) run(d time.Duration, src bool) {
 					w.onReport()
 				}
 				for _, e := range w.tx.events {
-					if e.Outcome == arq.Lost && w.onLoss != nil {
-						w.onLoss(w.now - e.Sent - w.tx.tracker.RTT().Min())
+					if at, ok := w.gone[e.Sequence]; ok && e.Outcome == arq.Lost && w.onLoss != nil {
+						w.onLoss(w.now - at)
 					}
 				}
 			}
@@ -367,6 +371,12 @@ func (w *world) drain() {
 func (w *world) carry(p path, b []byte, up bool) {
 	at, ok := p.admit(w.now, len(b)+ipUDP)
 	if !ok {
+		if back, is := w.down.(*line); up && is && w.onLoss != nil {
+			if w.gone == nil {
+				w.gone = map[int64]time.Duration{}
+			}
+			w.gone[w.tx.tracker.Next()-1] = at + back.delay + back.rate.Time(reportBytes)
+		}
 		return
 	}
 	f := flight{at: at, n: w.nextFlight(), up: up, data: append([]byte(nil), b...)}
