@@ -55,3 +55,22 @@ func TestWrite(t *testing.T) {
 		t.Errorf("got:\n%s", s.String())
 	}
 }
+
+// The least of a line is bold unless all are, and a link that one scheme was not on has an empty cell.
+func TestWriteTable(t *testing.T) {
+	var s strings.Builder
+	if err := WriteTable(&s, sample); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+| link | Mbit/s | ours | srt | rtmp |
+|---|---|---|---|---|
+| a | 0.00 | 0.0 / 0.0 · 300 · 1.10 · 0.0 | 0.0 / 0.0 · 300 · 1.10 · 0.0 | |
+| b | 0.00 | 2.0 / 0.0 · 300 · 1.20 · 0.0 | **1.0** / 0.0 · 700 · 1.10 · 0.0 | 3.0 / 0.0 · 20 · 1.10 · 25.0 |
+| c | 0.00 | **2.0** / 0.0 · 300 · 1.20 · 0.0 | 99.0 / 0.0 · 0 · – · 100.0 | |
+| d | 0.00 | | 0.0 / 0.0 · 0 · – · 0.0 | |
+`
+	if s.String() != want {
+		t.Errorf("got:%s\nwant:%s", s.String(), want)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead-live/fairlead/bench/bound"
+	"github.com/fairlead-live/fairlead/bench/peers"
 )
 
 // tableMetrics are the columns of the short tables.
@@ -77,6 +78,10 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	fmt.Fprintf(&b, "| %s | |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)+1))
 	for _, l := range r.tableRows() {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(l, " | "))
+	}
+	if rows := r.peers(); len(rows) > 0 {
+		b.WriteString("\nThe same, a line for each link. " + peers.Columns + "\n")
+		_ = peers.WriteTable(&b, rows) // a Builder takes everything
 	}
 	b.WriteString(r.verdict())
 	fmt.Fprintf(&b, "\nMade %s by\n\n    %s\n\n", r.Made.Format(time.DateOnly+" 15:04 UTC"), strings.Join(r.Command, " "))
