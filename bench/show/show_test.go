@@ -187,7 +187,7 @@ func TestLessThanTheSound(t *testing.T) {
 	}
 }
 
-// RIST's model against libRIST 0.2.7 on real sockets (docs/results.md, 20 s of 4.15 Mbit/s): 300 ms and the link's delay on a clean link, wire
+// RIST's model against libRIST 0.2.7 on real sockets (bench run, 20 s of 4.15 Mbit/s): 300 ms and the link's delay on a clean link, wire
 // bytes per byte of media, nothing lost at 2 %; on 6 → 3 → 6 Mbit/s half of the time stalled, p99 0.7 s, and what it resends makes it worse.
 func TestRISTModel(t *testing.T) {
 	near := func(what string, got, want, by float64) {
