@@ -47,9 +47,10 @@ func (l *Listener) open(link link, h *wire.Hello, run *running) (*receiving, err
 	if err != nil {
 		return nil, err
 	}
-	flags := wire.WelcomeResumed
-	if k.rx == nil {
-		flags = 0
+	flags := wire.WelcomeProbes
+	if k.rx != nil {
+		flags |= wire.WelcomeResumed
+	} else {
 		k.latency = min(max(cmp.Or(h.Latency, defaultLatency), minLatency), maxLatency)
 		k.most = granted(k.latency, h.MaxLatency)
 		k.sink, err = l.cfg.Admit(Request{

@@ -100,6 +100,8 @@ type Client struct {
 	datagram bool
 	packet   int // path MTU that the next connection begins with; 0: QUIC's own
 	inside   inside
+	every    time.Duration // backEvery, shorter in tests
+	wait     time.Duration // before media inside QUIC is tried beside it again; 0: it has never been inside
 }
 
 // frame is a copy of what was written.
@@ -131,7 +133,7 @@ func DialTarget(ctx context.Context, target Target, cfg DialConfig) (*Client, er
 	target.Latency, target.Most = cmp.Or(target.Latency, defaultLatency), cmp.Or(target.Most, defaultMost)
 	c := &Client{
 		target: target, cfg: cfg, frames: make(chan *frame, frameQueue),
-		handover: make(chan chan error), finish: make(chan struct{}), datagram: target.Carriage == Datagram,
+		handover: make(chan chan error), finish: make(chan struct{}), datagram: target.Carriage == Datagram, every: backEvery,
 		live: map[*sending][2]transport.Stats{},
 	}
 	rand.Read(c.id[:])

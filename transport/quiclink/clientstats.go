@@ -21,7 +21,7 @@ func (c *Client) publish(s *sending) {
 		return
 	}
 	if n := c.stats.Sender.Feedback; n != c.reports || c.heardAt.IsZero() {
-		c.reports, c.heardAt, c.sentThen = n, time.Now(), c.stats.Sender.FramesSent
+		c.reports, c.heardAt, c.sentThen = n, s.now, c.stats.Sender.FramesSent
 	}
 	c.stats.RTT, c.stats.Target, c.stats.Latency, c.stats.MTU = rtt, s.rate, s.latency, s.mtu.now
 	s.explain(&c.stats)
@@ -29,7 +29,7 @@ func (c *Client) publish(s *sending) {
 	if s.frames != nil {
 		c.stats.Carriage = Datagram
 	}
-	c.inside.look(time.Now(), s.frames != nil, s.rate)
+	c.inside.look(s.now, s.frames != nil, s.rate)
 }
 
 // explain says why the target is what it is.

@@ -39,41 +39,58 @@ func (c *Client) connect(ctx context.Context, target Target, before *sending) (*
 	packet := c.packet
 	c.packet = 0 // should the path have changed, the next attempt finds out anew
 	c.mu.Unlock()
-	p, conn, remote, err := dial(ctx, target, packet)
-	if err != nil {
-		return nil, connectError(target.Addr, err)
+	var d dialed
+	if before != nil && before.ready != nil {
+		d, before.ready = *before.ready, nil
+	} else {
+		d = dial(ctx, target, packet)
 	}
-	s, err := c.join(ctx, p, conn, target, unmap(remote.AddrPort()), before)
+	if d.err != nil {
+		return nil, connectError(target.Addr, d.err)
+	}
+	s, err := c.join(ctx, d.path, d.conn, target, unmap(d.remote), before)
 	if err != nil {
-		_ = conn.CloseWithError(codeBye, "")
-		p.close()
+		d.close()
 		return nil, connectError(target.Addr, err)
 	}
 	return s, nil
 }
 
 // dial makes a QUIC connection on a socket of its own. packet: the path MTU, where it is known; 0: QUIC discovers it.
-func dial(ctx context.Context, target Target, packet int) (*path, *quic.Conn, *net.UDPAddr, error) {
+func dial(ctx context.Context, target Target, packet int) dialed {
 	tlsConfig, err := clientTLS(target.Host, target.Pin)
 	if err != nil {
-		return nil, nil, nil, err
+		return dialed{err: err}
 	}
 	remote, err := resolve(ctx, target.Addr)
 	if err != nil {
-		return nil, nil, nil, err
+		return dialed{err: err}
 	}
 	p, err := newPath()
 	if err != nil {
-		return nil, nil, nil, err
+		return dialed{err: err}
 	}
 	cfg := quicConfig()
 	cfg.InitialPacketSize = uint16(packet)
 	conn, err := p.tr.Dial(ctx, remote, tlsConfig, cfg)
 	if err != nil {
 		p.close()
-		return nil, nil, nil, err
+		return dialed{err: err}
 	}
-	return p, conn, remote, nil
+	return dialed{p, conn, remote.AddrPort(), nil}
+}
+
+// dialed is a QUIC connection that nothing has been said on, or why there is none.
+type dialed struct {
+	path   *path
+	conn   *quic.Conn
+	remote netip.AddrPort
+	err    error
+}
+
+func (d *dialed) close() {
+	_ = d.conn.CloseWithError(codeBye, "")
+	d.path.close()
 }
 
 func resolve(ctx context.Context, addr string) (*net.UDPAddr, error) {
@@ -134,13 +151,14 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Targ
 	}
 	s := &sending{
 		link: newLink(conn, stream, reader), client: c, target: target, path: p, remote: remote, tag: w.Tag,
-		moved: make(chan handover, 1), successor: make(chan *sending, 1), found: make(chan *sending, 1),
+		moved: make(chan handover, 1), successor: make(chan *sending, 1), found: make(chan *sending, 1), dialed: make(chan dialed, 1),
 		mtu: mtu{now: baseMTU, most: min(maxMTU, int(w.MTU))},
+	}
+	if !p.sock.route(w.Tag, s.box) {
+		return nil, errors.New("quiclink: path tag in use")
 	}
 	if datagram {
 		s.frames = make(chan []byte, controlQueue)
-	} else if !p.sock.route(w.Tag, s.box) {
-		return nil, errors.New("quiclink: path tag in use")
 	}
 	if w.Flags&wire.WelcomeResumed == 0 {
 		before = nil
@@ -151,16 +169,19 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Targ
 // session gives a connection its Sender: the one of before, or a new one.
 func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sending) error {
 	cfg := session.Config{Latency: w.Latency, MaxLatency: granted(w.Latency, w.MaxLatency), MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, NoFEC: c.cfg.NoFEC}
-	if s.frames == nil {
-		var err error
-		tls, id := s.conn.ConnectionState().TLS, c.id
-		s.keys, err = newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
-			return exportKeys(tls, id, 0, epoch)
-		})
-		if err != nil {
-			return err
-		}
-		cfg.Seal, cfg.Open = s.keys.seal, s.keys.open
+	tls, id := s.conn.ConnectionState().TLS, c.id
+	keys, err := newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
+		return exportKeys(tls, id, 0, epoch)
+	})
+	switch {
+	case err != nil:
+		return err
+	case s.frames == nil:
+		s.keys, cfg.Seal, cfg.Open = keys, keys.seal, keys.open
+	case target.Carriage == Auto && w.Flags&wire.WelcomeProbes != 0:
+		c.mu.Lock()
+		s.knocks, s.back.wait = keys, c.wait
+		c.mu.Unlock()
 	}
 	if before != nil {
 		s.lasting, s.plans, s.planning, s.theirs = before.lasting, before.plans, before.planning, before.theirs
@@ -176,7 +197,6 @@ func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sen
 		cfg.Controller = newController(startRate, target.MaxRate)
 	}
 	s.why, _ = cfg.Controller.(explainer)
-	var err error
 	if s.tx, err = session.NewSender(s.now, cfg); err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@
 // Media is found by its path tag, never by its address. Feedback goes to the address of the newest authenticated
 // packet, and while QUIC has not validated that address, at most three times the bytes that came from it
 // (RFC 9000 §8). A publisher that comes back with its session id goes on where it was while the relay still has the
-// session: until a latency after its connection's end. Where media beside QUIC does not get through, the same packets travel in QUIC DATAGRAM frames.
+// session: until a latency after its connection's end. Where media beside QUIC does not get through, the same packets travel
+// in QUIC DATAGRAM frames, until probes beside QUIC get through again.
 //
 // Memory per session: the Receiver's or Sender's own bounds, and an inbox of at most 1024 datagrams.
 //

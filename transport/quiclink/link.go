@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ type link struct {
 	box     *inbox      // media that came
 	outbox  chan []byte // control messages; see controlQueue
 	frames  chan []byte // DATAGRAM carriage: packets to send, at most controlQueue; nil: SRTP
-	keys    *keyring    // nil: DATAGRAM carriage
+	keys    *keyring    // nil: DATAGRAM carriage, where what comes beside QUIC is no media
 
 	now    time.Time
 	out    []byte
@@ -121,7 +122,7 @@ func readFrames(ctx context.Context, conn *quic.Conn, q *inbox) {
 			continue
 		}
 		p := getPacket()
-		p.at, p.size, p.ecn, p.sent = time.Now(), copy(p.data[:], b), 0, 0
+		p.at, p.from, p.size, p.ecn, p.sent = time.Now(), netip.AddrPort{}, copy(p.data[:], b), 0, 0
 		q.put(p)
 	}
 }

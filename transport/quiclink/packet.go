@@ -11,8 +11,8 @@ const maxPacket = 1500
 
 // packet is one media datagram on its way from the socket to its session.
 type packet struct {
-	at     time.Time // when it arrived, or where the system does not say, when it was read
-	from   netip.AddrPort
+	at     time.Time      // when it arrived, or where the system does not say, when it was read
+	from   netip.AddrPort // the zero value: it came inside QUIC
 	size   int
 	ecn    uint8
 	sent   uint8 // bytes of source in use
@@ -21,6 +21,9 @@ type packet struct {
 }
 
 func (p *packet) bytes() []byte { return p.data[:p.size] }
+
+// beside reports whether it came beside QUIC, and not in a frame of it.
+func (p *packet) beside() bool { return p.from.IsValid() }
 
 // oob is control data for an answer, so that it leaves from the address this came to.
 func (p *packet) oob() []byte { return p.source[:p.sent] }

@@ -7,11 +7,10 @@ import "context"
 func Reachable(ctx context.Context, target Target) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	p, conn, _, err := dial(ctx, target, 0)
-	if err != nil {
-		return connectError(target.Addr, err)
+	d := dial(ctx, target, 0)
+	if d.err != nil {
+		return connectError(target.Addr, d.err)
 	}
-	_ = conn.CloseWithError(codeBye, "")
-	p.close()
+	d.close()
 	return nil
 }

@@ -38,6 +38,7 @@ type receiving struct {
 	draining <-chan struct{} // the relay is going away; nil: it has been said
 	farewell func() wire.Drain
 
+	knocks  knocks // of DATAGRAM carriage
 	peer    returnPath
 	oob     [48]byte
 	oobSize uint8
@@ -66,19 +67,18 @@ func newReceiving(sock *socket, l link, h *wire.Hello, k kept, rate congestion.B
 		peer: returnPath{valid: addrPort(conn.RemoteAddr())},
 	}
 	cfg := session.Config{Latency: k.latency, MaxLatency: k.most, MaxBitrate: rate, MTU: maxMTU, InOrder: h.Flags&wire.HelloInOrder != 0}
+	tls, id := conn.ConnectionState().TLS, h.SessionID
+	keys, err := newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
+		receive, send, err = exportKeys(tls, id, 0, epoch)
+		return send, receive, err
+	})
+	if err != nil {
+		return nil, err
+	}
 	if h.Flags&wire.HelloDatagram != 0 {
-		s.frames = make(chan []byte, controlQueue)
+		s.frames, s.knocks.keys = make(chan []byte, controlQueue), keys
 	} else {
-		var err error
-		tls, id := conn.ConnectionState().TLS, h.SessionID
-		s.keys, err = newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
-			receive, send, err = exportKeys(tls, id, 0, epoch)
-			return send, receive, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		cfg.Seal, cfg.Open = s.keys.seal, s.keys.open
+		s.keys, cfg.Seal, cfg.Open = keys, keys.seal, keys.open
 	}
 	s.tag = newTag(sock, s.box)
 	cfg.Tag = s.tag
@@ -86,7 +86,6 @@ func newReceiving(sock *socket, l link, h *wire.Hello, k kept, rate congestion.B
 		s.rx.Resume(s.tag, cfg.Seal, cfg.Open)
 		return s, nil
 	}
-	var err error
 	if s.rx, err = session.NewReceiver(s.now, cfg); err != nil {
 		sock.unroute(s.tag)
 		return nil, err
@@ -225,6 +224,10 @@ func (s *receiving) loop(ctx context.Context, in <-chan message) error {
 }
 
 func (s *receiving) handle(p *packet) {
+	if s.keys == nil && p.beside() {
+		s.knocked(p)
+		return
+	}
 	if s.keys == nil {
 		s.rx.HandleDatagram(s.arrived(p), p.bytes())
 		return
@@ -245,6 +248,17 @@ func (s *receiving) handle(p *packet) {
 	}
 	if from == s.from() {
 		s.oobSize = uint8(copy(s.oob[:], p.oob()))
+	}
+}
+
+// knocked answers a probe beside QUIC of a publisher whose media is inside it, where QUIC has validated that it is. Nothing else that
+// comes beside QUIC then is believed.
+func (s *receiving) knocked(p *packet) {
+	b, ok := s.knocks.answer(s.out[:0], s.now, p, s.tag)
+	if from := unmap(p.from); ok && from == s.quic() {
+		_ = s.sock.send(b, p.oob(), from)
+	} else if !ok {
+		s.sock.stray.Add(1)
 	}
 }
 

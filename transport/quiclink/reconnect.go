@@ -40,11 +40,20 @@ func (c *Client) drive(ctx context.Context) error {
 		case errors.Is(err, errNoMedia):
 			c.mu.Lock()
 			c.datagram, c.packet = true, s.mtu.path
+			if c.wait == 0 || s.now.Sub(s.began) > backMost {
+				c.wait = c.every
+			} else { // it has been back there, and not for long
+				c.wait = min(2*c.wait, backMost)
+			}
 			c.mu.Unlock()
 			c.cfg.Logger.Warn("media beside QUIC does not arrive: it goes on in QUIC DATAGRAM frames", "peer", s.target.Addr)
 		case s.target.Carriage == Auto: // nobody knows what the next network blocks
 			c.mu.Lock()
 			c.datagram = false
+			if errors.Is(err, errBeside) {
+				c.wait = s.back.wait
+				c.cfg.Logger.Info("media beside QUIC arrives again: it goes back there", "peer", s.target.Addr)
+			}
 			c.mu.Unlock()
 		}
 		c.setState(Reconnecting, err)
@@ -95,6 +104,11 @@ func (c *Client) goOn(before, s *sending) {
 func (c *Client) again(ctx context.Context, before *sending) (*sending, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer func() {
+		if d := before.ready; d != nil { // unused
+			d.close()
+		}
+	}()
 	go func() { // ends with this call
 		select {
 		case <-c.finish:

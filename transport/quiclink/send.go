@@ -20,6 +20,7 @@ var (
 	errFinished  = errors.New("quiclink: everything is sent")
 	errNoMedia   = errors.New("quiclink: QUIC arrives at the relay and media beside it does not")
 	errElsewhere = errors.New("quiclink: another network, where media beside QUIC may arrive")
+	errBeside    = errors.New("quiclink: media beside QUIC arrives again")
 )
 
 const (
@@ -57,6 +58,12 @@ type sending struct {
 	switchBy  time.Time
 	left      bool   // it has
 	early     *frame // the first one of next
+
+	knocks  *keyring // of probes beside QUIC while media is inside it; nil: none are sent
+	back    wayBack
+	dialing bool
+	dialed  chan dialed
+	ready   *dialed // the connection that media goes on beside
 
 	blocked  bool
 	version  int // of the tracks sent
@@ -106,6 +113,11 @@ func (s *sending) run(ctx context.Context) error {
 	if s.moving {
 		s.endHandover(<-s.moved)
 	}
+	if s.dialing {
+		if d := <-s.dialed; d.err == nil {
+			d.close()
+		}
+	}
 	s.path.close()
 	for _, p := range s.old {
 		p.close()
@@ -151,6 +163,7 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 				s.sendStats(s.tx.Stats())
 			}
 			s.look()
+			s.probe()
 			err = s.lookAtMedia()
 		case p := <-s.plans:
 			s.planning = false
@@ -160,6 +173,10 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 		case h := <-s.moved:
 			if s.endHandover(h) && s.frames != nil && s.target.Carriage == Auto {
 				return errElsewhere
+			}
+		case d := <-s.dialed:
+			if s.endReturn(d) {
+				return errBeside
 			}
 		case next := <-s.found:
 			s.succeed(next)
@@ -181,7 +198,14 @@ func (s *sending) loop(ctx context.Context, in <-chan message, wg *sync.WaitGrou
 			frames, handovers, finish = nil, nil, nil
 			s.finishAt = s.now.Add(s.most + grace)
 		}
-		s.take(func(p *packet) { s.tx.HandleArrival(s.now, p.at, p.bytes()) })
+		s.take(func(p *packet) {
+			if s.frames != nil && p.beside() {
+				s.answered(p)
+				return
+			}
+			s.tx.HandleArrival(s.now, p.at, p.bytes())
+		})
+		s.beginReturn(ctx, wg)
 		if err := s.rekey(); err != nil {
 			return err
 		}

@@ -94,9 +94,14 @@ type Welcome struct {
 // WelcomeFlags say what the relay did.
 type WelcomeFlags uint8
 
-// WelcomeResumed: the session goes on where it was: media sequence, frame numbers and clock continue. Without it a publisher
-// that asked to resume begins anew.
-const WelcomeResumed WelcomeFlags = 1
+// Welcome flags.
+const (
+	// WelcomeResumed: the session goes on where it was: media sequence, frame numbers and clock continue. Without it a publisher
+	// that asked to resume begins anew.
+	WelcomeResumed WelcomeFlags = 1 << iota
+	// WelcomeProbes: while media comes in DATAGRAM frames, sealed probes beside QUIC are reported on beside QUIC.
+	WelcomeProbes
+)
 
 // Track describes one track and the configuration its decoder needs.
 type Track struct {
