@@ -179,7 +179,7 @@ func TestGoesBackBesideQUIC(t *testing.T) {
 	sink := newCollector()
 	l := relayFor(t, sink)
 	n := newNAT(t, l.Addr())
-	c, done := publish(t, strings.Replace(urlOf(l, n.addr(), ""), "latency=2s", "latency=8s", 1), steady, func(c *Client) { c.every = 100 * time.Millisecond })
+	c, done := publish(t, strings.Replace(urlOf(l, n.addr(), "&inorder=1"), "latency=2s", "latency=8s", 1), steady, func(c *Client) { c.every = 100 * time.Millisecond })
 	n1 := feedUntil(t, c, 0, "frames beside QUIC", func() bool { return sink.newest() > 20 })
 	n.watch(func(b []byte) bool { return !wire.IsMedia(b) })
 	n1 = feedUntil(t, c, n1, "frames inside QUIC", func() bool { return c.Stats().Carriage == Datagram && sink.newest() > n1 })
