@@ -70,7 +70,7 @@ func (s *Score) Line() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%5.0fs", s.Seconds)
 	for _, one := range s.Sides {
-		fmt.Fprintf(&b, "   %s: %d stalls, %.1f s (%.1f per 100 s); lost %d of %d packets", one.Label, one.Stalls, one.StallS, one.StallPer100, one.LinkLost, one.LinkPackets)
+		fmt.Fprintf(&b, "   %s: %d stalls, %.1f s (%.1f per 100 s); lost %d of %d packets, repaired %d", one.Label, one.Stalls, one.StallS, one.StallPer100, one.LinkLost, one.LinkPackets, one.Repaired)
 	}
 	return b.String()
 }

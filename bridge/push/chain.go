@@ -343,7 +343,7 @@ func plus(a, b Status) Status {
 		to   *uint64
 		from uint64
 	}{
-		{&a.FramesSent, b.FramesSent}, {&a.Unsent, b.Unsent}, {&a.SendBytes, b.SendBytes}, {&a.Packets, b.Packets},
+		{&a.FramesSent, b.FramesSent}, {&a.Unsent, b.Unsent}, {&a.SendBytes, b.SendBytes}, {&a.Packets, b.Packets}, {&a.Delivered, b.Delivered},
 		{&a.RecoveredFEC, b.RecoveredFEC}, {&a.RecoveredResend, b.RecoveredResend}, {&a.Late, b.Late}, {&a.Lost, b.Lost},
 		{&a.FramesDelivered, b.FramesDelivered}, {&a.FramesLost, b.FramesLost}, {&a.Resent, b.Resent},
 		{&a.Parity, b.Parity}, {&a.Feedback, b.Feedback}, {&a.FeedbackBytes, b.FeedbackBytes},

@@ -259,6 +259,7 @@ type Status struct {
 	Carriage        string
 	RTT             time.Duration
 	Packets         uint64 // source packets sent
+	Delivered       uint64 // that arrived when sent first, and in time; this and the next six as the relay says, once a second
 	RecoveredFEC    uint64
 	RecoveredResend uint64
 	Late            uint64

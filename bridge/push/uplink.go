@@ -189,6 +189,7 @@ func (u *uplinkOutput) status() Status {
 	s := c.Stats()
 	st.State, st.HasPath, st.Carriage, st.RTT = s.State.String(), true, s.Carriage.String(), s.RTT
 	st.FramesSent, st.Unsent, st.SendBytes, st.Packets = s.Sender.FramesSent, s.Unsent, s.Sender.BytesSent, s.Sender.Sent
+	st.Delivered = s.Relay.Delivered
 	st.RecoveredFEC, st.RecoveredResend, st.Late, st.Lost = s.Relay.RecoveredByRepair, s.Relay.RecoveredByResend, s.Relay.Late, s.Relay.Lost
 	st.FramesDelivered, st.FramesLost, st.Target, st.Reconnects = s.Relay.FramesDelivered, s.Relay.FramesLost, int64(s.Target), s.Reconnects
 	st.Reason, st.Queue, st.Loss = s.Reason, s.Queue, s.Loss

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bench/clip"
 	"github.com/fairlead-live/fairlead/bench/need"
+	"github.com/fairlead-live/fairlead/bridge/push"
 )
 
 var built bool
@@ -246,4 +247,16 @@ func TestPushReportsAndExits(t *testing.T) {
 		}
 	}
 	relay.interrupt(t)
+}
+
+// The share of this second is of what the relay has told of: the last second, in which little is sent and much is told, is no exception.
+func TestLossRatioIsOfOneSnapshot(t *testing.T) {
+	before := push.Status{Packets: 1000, Delivered: 700, RecoveredResend: 60, RecoveredFEC: 20, Late: 10, Lost: 10}
+	now := push.Status{Packets: 1010, Delivered: 790, RecoveredResend: 66, RecoveredFEC: 23, Late: 10, Lost: 11}
+	if got := lossRatio(now, before); got != 0.1 {
+		t.Errorf("loss ratio %v, want 0.1", got)
+	}
+	if got := lossRatio(before, before) + lossRatio(push.Status{}, before); got != 0 {
+		t.Errorf("nothing was told, and the ratio is %v", got)
+	}
 }

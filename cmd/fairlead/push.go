@@ -154,13 +154,15 @@ func bitsPerSecond(now, before uint64, d time.Duration) float64 {
 	return float64(now-min(now, before)) * 8 / max(d.Seconds(), 0.01)
 }
 
-// lossRatio is the share of source packets of this second that did not arrive at first sending, 0..1.
+// lossRatio is the share of source packets that did not arrive at first sending, 0..1, of those that the relay has told of in this
+// second: what has been sent in it is known later.
 func lossRatio(now, before push.Status) float64 {
 	gone := func(s push.Status) uint64 { return s.RecoveredFEC + s.RecoveredResend + s.Late + s.Lost }
-	if now.Packets <= before.Packets || gone(now) < gone(before) {
+	lost, all := gone(now)-gone(before), gone(now)+now.Delivered-gone(before)-before.Delivered
+	if gone(now) <= gone(before) || now.Delivered < before.Delivered {
 		return 0
 	}
-	return min(1, float64(gone(now)-gone(before))/float64(now.Packets-before.Packets))
+	return float64(lost) / float64(all)
 }
 
 // statusLine writes one line over and over, one more for each further destination.
