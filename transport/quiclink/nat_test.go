@@ -351,6 +351,45 @@ func TestGoesOnInsideQUICAndBack(t *testing.T) {
 	sink.wantAll(t, n3+50)
 }
 
+// One packet of media from a new address is enough, whatever becomes of QUIC's: the relay takes it in and answers there, with no more than three
+// times its bytes while that is all that has come.
+func TestMediaGoesOnAtTheFirstPacketFromANewAddress(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	sink := newCollector()
+	l := relayFor(t, sink)
+	n := newNAT(t, l.Addr())
+	c, done := publish(t, urlOf(l, n.addr(), "&transport=srtp"), steady)
+	feed(t, c, 0, 30)
+	n.watch(func([]byte) bool { return false })
+	n.rebind()
+	passes := 1
+	n.watch(func(b []byte) bool {
+		if passes == 0 || !wire.IsMedia(b) {
+			return false
+		}
+		passes--
+		return true
+	})
+	next := feedUntil(t, c, 30, "an answer to the new address", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.down > 0
+	})
+	n.mu.Lock()
+	passed, down := n.passed, n.down
+	n.see = nil
+	n.mu.Unlock()
+	if down > amplification*passed {
+		t.Errorf("%d bytes to the new address, for %d from it", down, passed)
+	}
+	feed(t, c, next, 20)
+	finish(t, c, done, sink)
+	if sink.end.Moved != 1 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
+		t.Errorf("moved %d times, to %v, want once, to %v", sink.end.Moved, sink.end.Peer, n.port().LocalAddr())
+	}
+}
+
 // QUIC's own validation of a new address does not get through: the relay sends it no more than three times what came from there.
 func TestNothingBeyondThreeTimesToAnAddressNobodyValidated(t *testing.T) {
 	need.RealTime(t)
