@@ -85,6 +85,9 @@ func limitMain(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		if !r.Hybrid.OK {
 			return "not possible"
 		}
+		if r.Hybrid.Rounds == 0 { // none fits, or none pays
+			return fmt.Sprintf("%s, no resends: as FEC alone, blocks", percent(r.Hybrid.Overhead))
+		}
 		return fmt.Sprintf("%s, %d rounds, blocks of %d frames with %d parity packets", percent(r.Hybrid.Overhead), r.Hybrid.Rounds, r.Hybrid.Frames, r.Hybrid.Parity)
 	})
 	_ = w.Flush()

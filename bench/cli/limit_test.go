@@ -17,6 +17,10 @@ func TestLimitPrintsWhatIsPossible(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
 	}
+	out.Reset() // no round fits: what is best is FEC alone, and said to be
+	if code := Main(t.Context(), strings.Fields("limit --loss 1% --rtt 150ms --latency 120ms"), &out, &out); code != exitOK || !strings.Contains(out.String(), "no resends: as FEC alone") {
+		t.Errorf("exit %d: %s", code, out.String())
+	}
 	for _, bad := range []string{"--loss 5", "--loss 100%", "--loss x%", "--target -1%", "--rate fast", "--fps 0", "--rtt -1s", "word"} {
 		out.Reset()
 		if code := Main(t.Context(), append([]string{"limit"}, strings.Fields(bad)...), &out, &out); code != exitUsage {

@@ -191,10 +191,24 @@ func openStream(r io.Reader) (source, error) {
 	switch {
 	case string(head[:min(3, len(head))]) == "FLV":
 		return &flvSource{stream: stream{b, closer}}, nil
-	case head[0] == 0x47: // sync byte, ISO 13818-1 §2.4.3.2
+	case head[0] == syncByte || inTS(b):
 		return &tsSource{stream: stream{b, closer}, ts: ingest.NewTS(mpegts.Config{})}, nil
 	}
 	return nil, errors.New("neither MPEG-TS nor FLV nor MP4")
+}
+
+// syncByte begins a packet: ISO 13818-1 §2.4.3.2.
+const syncByte = 0x47
+
+// inTS reports whether a stream begins in the midst of a transport packet, as one that was cut somewhere does.
+func inTS(b *bufio.Reader) bool {
+	head, _ := b.Peek(4 * mpegts.PacketSize)
+	for i := range min(mpegts.PacketSize, max(0, len(head)-2*mpegts.PacketSize)) {
+		if head[i] == syncByte && head[i+mpegts.PacketSize] == syncByte && head[i+2*mpegts.PacketSize] == syncByte {
+			return true
+		}
+	}
+	return false
 }
 
 // stream is what is read and closed.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +339,23 @@ func encode(t testing.TB, how string, at net.Addr) {
 	if err := p.Run(t.Context()); err != nil {
 		t.Errorf("encoder: %v", err)
 	}
+}
+
+// A transport stream may begin in the midst of a packet.
+func TestATransportStreamMayBeginAnywhere(t *testing.T) {
+	need.RealTime(t)
+	t.Parallel()
+	r := startRelay(t)
+	v := watch(t, r)
+	whole := asTS(t)
+	p, err := push.New(push.Config{Input: write(t, "cut.ts", append(slices.Clone(whole[138:188]), whole...)), URLs: []string{destinations(r)["fairlead"]}, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	v.saw(t, pictures)
 }
 
 func TestMP4IsRead(t *testing.T) {
