@@ -31,7 +31,7 @@ func openMP4(f *os.File) (source, error) {
 	var p pmp4.Presentation
 	if err := p.Unmarshal(f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("MP4: no table of samples can be read (is the file cut off, or fragmented? those are not read; ffmpeg -c copy makes a plain one): %w", err)
+		return nil, fmt.Errorf("MP4: no table of samples can be read (is the file cut off, fragmented or above 4 GB? ffmpeg -i FILE -c copy -f mpegts - | fairlead push - reads those that are whole): %w", err)
 	}
 	s := &mp4Source{File: f}
 	for _, t := range p.Tracks {
