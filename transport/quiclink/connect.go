@@ -168,7 +168,7 @@ func (c *Client) join(ctx context.Context, p *path, conn *quic.Conn, target Targ
 
 // session gives a connection its Sender: the one of before, or a new one.
 func (c *Client) session(s *sending, target Target, w *wire.Welcome, before *sending) error {
-	cfg := session.Config{Latency: w.Latency, MaxLatency: granted(w.Latency, w.MaxLatency), MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, NoFEC: c.cfg.NoFEC}
+	cfg := session.Config{Latency: w.Latency, MaxLatency: granted(w.Latency, w.MaxLatency), MaxBitrate: target.MaxRate, MTU: max(baseMTU, s.mtu.most), Tag: w.Tag, InOrder: target.InOrder, NoFEC: c.cfg.NoFEC}
 	tls, id := s.conn.ConnectionState().TLS, c.id
 	keys, err := newKeyring(s.now, func(epoch uint32) (send, receive srtp.Keys, err error) {
 		return exportKeys(tls, id, 0, epoch)

@@ -28,7 +28,7 @@ type Config struct {
 	MaxLatency time.Duration      // up to which it may grow where the path carries less than the stream: frames are late then, not lost (stretch.go); 0: not
 	MTU        int                // bytes of UDP payload, 1200
 	MaxBitrate congestion.Bitrate // of media; sizes the buffers; 20 Mbit/s
-	InOrder    bool               // receiver: release frames as soon as they are in order, not at constant latency
+	InOrder    bool               // receiver: release frames as soon as they are in order, not at constant latency; sender: the receiver does
 	Tag        uint32             // of the path, from the welcome
 	Epoch      uint32             // of the first keys
 

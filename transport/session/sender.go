@@ -94,6 +94,7 @@ func NewSender(now time.Time, cfg Config) (*Sender, error) {
 	}
 	s := &Sender{cfg: cfg, mtu: cfg.MTU, zero: now, encoder: encoder, tracker: arq.NewTracker(trackerPackets), media: make([]mediaPacket, n)}
 	s.policy.init(cfg.NoFEC)
+	s.policy.patient = cfg.InOrder && s.stretches()
 	s.view, _ = cfg.Controller.(view)
 	for i, size := range [queues]int{queueAudio: 1024, queueControl: 256, queueRepair: 1024, queueMedia: 2 * n} {
 		s.queues[i].items = make([]item, size)

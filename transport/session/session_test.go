@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,6 +56,40 @@ func TestInOrder(t *testing.T) {
 	}
 	if fast*10 < len(w.got)*5 {
 		t.Errorf("%d of %d frames within 60 ms, want half or more at 2 %% loss", fast, len(w.got))
+	}
+}
+
+// Where the latency may grow and frames leave as soon as they are in order, one that misses its deadline is late, not lost: less is sent for it, all come, and the slowest of a
+// hundred hardly later.
+func TestInOrderSpendsLessOnDeadlines(t *testing.T) {
+	if testing.Short() {
+		return // needs plans of its own
+	}
+	morePlans()
+	run := func(most time.Duration) (p99 time.Duration, wire int) {
+		var took []time.Duration
+		for seed := range uint64(2) {
+			cfg, up, down := grid(60*time.Millisecond, 190*time.Millisecond, 0.1, 0, seed)
+			cfg.InOrder, cfg.MaxLatency = true, most
+			w := newWorld(t, seed, cfg, up, down, video4M())
+			w.run(25*time.Second, true)
+			w.run(time.Second, false)
+			if s := w.sum(); most > 0 && s.FramesLost > 0 {
+				t.Errorf("seed %d: %d frames lost", seed, s.FramesLost)
+			}
+			for _, g := range w.got {
+				took = append(took, g.at-g.capture)
+			}
+			wire += w.wire
+		}
+		slices.Sort(took)
+		return took[len(took)*99/100], wire
+	}
+	strict, more := run(0)
+	p99, wire := run(10 * time.Second)
+	t.Logf("p99 %v with %d bytes, %v with %d where late is lost", p99, wire, strict, more)
+	if wire >= more || p99 > strict+20*time.Millisecond {
+		t.Errorf("p99 %v with %d bytes, and %v with %d where late is lost", p99, wire, strict, more)
 	}
 }
 
