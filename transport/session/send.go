@@ -260,6 +260,9 @@ func (s *Sender) buildRepair(dst []byte, now time.Duration, it item) ([]byte, bo
 	}
 	if b.need() <= 0 || b.over || now > b.last() || !s.decodable(b) || !s.encoder.Covers(b.base, b.count) {
 		s.withdraw(now, b)
+		if !s.decodable(b) { // what is newer went ahead while it waited: the packets go themselves, for no report may speak of this block again
+			s.serve(now, b, 0)
+		}
 		return dst, false
 	}
 	r := wire.Repair{
