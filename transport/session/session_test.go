@@ -68,7 +68,7 @@ func TestInOrderSpendsLessOnDeadlines(t *testing.T) {
 	morePlans()
 	run := func(most time.Duration) (p99 time.Duration, wire int) {
 		var took []time.Duration
-		for seed := range uint64(2) {
+		for seed := range uint64(4) {
 			cfg, up, down := grid(60*time.Millisecond, 190*time.Millisecond, 0.1, 0, seed)
 			cfg.InOrder, cfg.MaxLatency = true, most
 			w := newWorld(t, seed, cfg, up, down, video4M())

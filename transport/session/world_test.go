@@ -308,7 +308,7 @@ func (w *world) write() {
 var plans = map[fec.Setting]*fec.Plan{}
 
 // morePlans lets a test that needs plans of its own have some whatever the tests before it took.
-func morePlans() { planMost = len(plans) + 10 }
+func morePlans() { planMost = len(plans) + 25 }
 
 var planMost = 60
 
