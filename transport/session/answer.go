@@ -142,7 +142,7 @@ func (s *Sender) serveTouched(now time.Duration) {
 // serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
 // which are of use even if the block fails, then repair symbols. sooner is how many packets blocks lack that are due before.
 func (s *Sender) serve(now time.Duration, b *block, sooner int) {
-	if !b.over && b.repairs > 0 && b.need() > 0 && !s.decodable(b) {
+	if !b.over && b.repairs > 0 && b.here+b.foreign < b.count && !s.decodable(b) {
 		b.repairs = 0 // the other end's decoder has forgotten them
 	}
 	b.stray = s.strays(b)
