@@ -118,30 +118,31 @@ func (s *Sender) note(now time.Duration, e *arq.Event) {
 	}
 }
 
-// serveTouched answers the losses of the last events, of the oldest block first: what an outage took is many blocks at once, and the answers of those that
-// are due sooner leave before.
+// serveTouched answers the losses of the last events, of the oldest block first. What an outage took is many blocks at once, whose answers need the same time.
 func (s *Sender) serveTouched(now time.Duration) {
 	slices.Sort(s.touched)
-	sooner := 0
+	lacks := func(id int64) int {
+		if b := s.block(id); b != nil && !b.over {
+			return max(0, b.need()-b.first-b.unsent)
+		}
+		return 0
+	}
+	all := 0
 	for _, id := range s.touched {
-		b := s.block(id)
-		if b == nil {
-			continue
+		all += lacks(id)
+	}
+	for _, id := range s.touched {
+		if b := s.block(id); b != nil {
+			b.touched = false
+			s.serve(now, b, all-lacks(id))
 		}
-		b.touched = false
-		lacks := 0
-		if !b.over {
-			lacks = max(0, b.need()-b.first-b.unsent)
-		}
-		s.serve(now, b, sooner)
-		sooner += lacks
 	}
 	s.touched = s.touched[:0]
 }
 
 // serve sees to it that enough is on its way for what b lacks: first the missing media packets themselves,
-// which are of use even if the block fails, then repair symbols. sooner is how many packets blocks lack that are due before.
-func (s *Sender) serve(now time.Duration, b *block, sooner int) {
+// which are of use even if the block fails, then repair symbols. others is how many packets other blocks lack that need the same time.
+func (s *Sender) serve(now time.Duration, b *block, others int) {
 	if !b.over && b.repairs > 0 && b.here+b.foreign < b.count && !s.decodable(b) {
 		b.repairs = 0 // the other end's decoder has forgotten them
 	}
@@ -169,12 +170,12 @@ func (s *Sender) serve(now time.Duration, b *block, sooner int) {
 	if b.answers >= lost && b.answered+s.roundTime() <= b.deadline {
 		return // what is on its way is enough, and should it be lost there is time to know and to act
 	}
-	s.answer(now, b, false, sooner)
+	s.answer(now, b, false, others)
 }
 
-// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost. sooner: packets of blocks
-// that are due before, which leave meanwhile.
-func (s *Sender) answer(now time.Duration, b *block, blind bool, sooner int) {
+// answer queues resends and repairs for what b lacks and is not on its way. blind: what is on its way counts as lost. others: packets that
+// other blocks lack, which leave meanwhile.
+func (s *Sender) answer(now time.Duration, b *block, blind bool, others int) {
 	lost, left := b.need()-b.first-b.unsent, s.rounds(now, b)
 	if lost <= 0 || left == 0 {
 		return
@@ -192,7 +193,7 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool, sooner int) {
 			end = b.last()
 		}
 		s.recall(b)
-		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin-time.Duration(sooner)*s.perPacket(), s.perPacket(), s.inFlight(now, b))
+		want, gap = s.policy.last(now, b.need()-b.unsent, b.price, end-now-spreadMargin-time.Duration(others)*s.perPacket(), s.perPacket(), s.inFlight(now, b))
 	default:
 		want = s.policy.answer(lost, left, b.price) - flying
 	}
