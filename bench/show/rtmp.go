@@ -8,10 +8,11 @@ import (
 	"github.com/fairlead-live/fairlead/congestion"
 )
 
-// RTMP is FLV over a model of TCP: nothing is dropped, everything is late. With obs the encoder follows OBS's dynamic bitrate.
-func RTMP(name, about string, kind cc.Kind, obs bool) Scheme {
+// RTMP is FLV over a model of TCP: nothing is dropped, everything is late. With obs the encoder follows OBS's dynamic bitrate. Where most is not 0 a picture that
+// has waited so long for the socket is dropped, with all up to the next key frame, as OBS does after 0.7 to 0.9 s.
+func RTMP(name, about string, kind cc.Kind, obs bool, most time.Duration) Scheme {
 	return Scheme{Name: name, About: about, New: func(st *Stage) (Sender, error) {
-		r := &rtmp{st: st, tcp: newTCP(st, cc.NewLaw(kind))}
+		r := &rtmp{st: st, tcp: newTCP(st, cc.NewLaw(kind)), most: most}
 		if obs {
 			rate := st.Encoder.Rate
 			if rate == 0 {
@@ -28,10 +29,12 @@ func RTMP(name, about string, kind cc.Kind, obs bool) Scheme {
 type rtmp struct {
 	st    *Stage
 	tcp   *tcp
-	obs   *encoder.OBS // nil: the encoder is told nothing
-	queue []message    // what the socket has not taken, oldest first
-	under []message    // taken, not arrived
-	end   int64        // offset behind the newest message that was taken
+	obs   *encoder.OBS  // nil: the encoder is told nothing
+	queue []message     // what the socket has not taken, oldest first
+	under []message     // taken, not arrived
+	end   int64         // offset behind the newest message that was taken
+	most  time.Duration // 0: a picture waits for as long as it takes
+	cut   bool          // pictures are dropped up to the next key frame
 }
 
 type message struct {
@@ -70,6 +73,10 @@ func (r *rtmp) judge(now time.Duration) {
 func (r *rtmp) feed() {
 	for len(r.queue) > 0 {
 		m := &r.queue[0]
+		if r.stale(m) {
+			r.queue = r.queue[1:]
+			continue
+		}
 		room := r.tcp.room()
 		if room <= 0 {
 			return
@@ -94,6 +101,19 @@ func (r *rtmp) feed() {
 	r.tcp.onTaken = nil
 	r.tcp.pump()
 	r.tcp.onTaken = hook
+}
+
+// stale reports whether m is dropped, for it has waited too long or refers to what did.
+func (r *rtmp) stale(m *message) bool {
+	if r.most == 0 || m.Audio || m.left < m.size {
+		return false
+	}
+	if r.st.Elapsed()-m.Capture > r.most {
+		r.cut = true
+	} else if m.Key {
+		r.cut = false
+	}
+	return r.cut
 }
 
 func (r *rtmp) arrive(upTo int64) {

@@ -42,10 +42,11 @@ func Schemes(plans Plans) []Scheme {
 		SRT("srt-moblin-fight", "SRT with Moblin's own rule", Libsrt(), func(r adapt.Range) adapt.Rule { return adapt.NewMoblinFight(r) }),
 		SRT("srt-push", "fairlead push to an SRT listener: its resends, and its rule for the encoder", srt.CallerConfig{}, func(r adapt.Range) adapt.Rule { return adapt.NewDelay(r) }),
 		RIST("rist", "RIST as libRIST's main profile does it; tells the encoder nothing"),
-		RTMP("rtmp-bbr", "FLV over a model of TCP with BBR, nothing dropped; tells the encoder nothing", cc.BBR, false),
-		RTMP("rtmp-bbr-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.BBR, true),
-		RTMP("rtmp-cubic", "FLV over a model of TCP with CUBIC", cc.Cubic, false),
-		RTMP("rtmp-cubic-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.Cubic, true),
+		RTMP("rtmp-bbr", "FLV over a model of TCP with BBR, nothing dropped; tells the encoder nothing", cc.BBR, false, 0),
+		RTMP("rtmp-bbr-10s", "rtmp-bbr that drops what has waited 10 s, up to the next key frame: the bound that fairlead-10s has", cc.BBR, false, 10*time.Second),
+		RTMP("rtmp-bbr-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.BBR, true, 0),
+		RTMP("rtmp-cubic", "FLV over a model of TCP with CUBIC", cc.Cubic, false, 0),
+		RTMP("rtmp-cubic-obs", "the same, the encoder driven by OBS's dynamic bitrate", cc.Cubic, true, 0),
 	}
 }
 
