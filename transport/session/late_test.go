@@ -158,3 +158,86 @@ func TestLastPacketIsMissed(t *testing.T) {
 		}
 	}
 }
+
+// A window full of packets that were all lost, behind which frames wait, is asked about: no report comes of itself, for nothing arrives. The newest report came
+// after the newest packet had left, so that the breaker waits for none.
+func TestWindowOfLosses(t *testing.T) {
+	s, err := NewSender(epoch, Config{Controller: fixedWindow{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReceiver(epoch, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := s.WriteFrame(epoch, &transport.Frame{Codec: transport.H264, Flags: transport.Key, Data: make([]byte, 30_000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 0, 2000)
+	turn := func(at time.Duration, arrive int) (n int) {
+		for {
+			b, ok := s.AppendDatagram(buf[:0], epoch.Add(at))
+			if !ok {
+				return n
+			}
+			if n++; n <= arrive {
+				r.HandleDatagram(epoch.Add(at+20*time.Millisecond), b)
+			}
+		}
+	}
+	at := time.Duration(0)
+	report := func() []byte {
+		at += 60 * time.Millisecond
+		b, ok := r.AppendDatagram(nil, epoch.Add(at))
+		if !ok {
+			t.Fatal("no report")
+		}
+		return b
+	}
+	for range 12 { // the first packet arrives, and none of the others
+		turn(at, 1-min(1, int(at)))
+		at += time.Millisecond
+	}
+	b := report()
+	s.HandleDatagram(epoch.Add(at), b)
+	for range 12 {
+		turn(at, 0)
+		at += time.Millisecond
+	}
+	s.HandleDatagram(epoch.Add(at), b) // once more: the link made two of it
+	if s.tracker.BytesInFlight() < (fixedWindow{}).Window() {
+		t.Fatalf("%d bytes in flight: the window is not full", s.tracker.BytesInFlight())
+	}
+	wake := func(arrive int) (n int) {
+		for range 10 {
+			next := s.NextTimeout()
+			if next.IsZero() {
+				t.Fatal("it waits for ever")
+			}
+			at = max(at, next.Sub(epoch))
+			if n = turn(at, arrive); n > 0 {
+				break
+			}
+		}
+		return n
+	}
+	if wake(1) != 1 {
+		t.Fatal("no probe")
+	}
+	s.HandleDatagram(epoch.Add(at+60*time.Millisecond), report())
+	if n := wake(0); n < 5 || at > time.Second {
+		t.Errorf("%d packets go on, %v after the beginning", n, at)
+	}
+}
+
+// fixedWindow is fast, with 10 packets in flight.
+type fixedWindow struct{}
+
+func (fixedWindow) Sent(time.Duration, int)                            {}
+func (fixedWindow) Feedback(_, _ time.Duration, _ []congestion.Packet) {}
+func (fixedWindow) PacingRate() congestion.Bitrate                     { return 50 * congestion.Mbps }
+func (fixedWindow) Window() int                                        { return 12_000 }
+func (fixedWindow) Target() congestion.Bitrate                         { return 50 * congestion.Mbps }
+func (fixedWindow) Budget() congestion.Bitrate                         { return 50 * congestion.Mbps }

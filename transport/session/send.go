@@ -127,7 +127,7 @@ func (s *Sender) watch(now time.Duration) {
 }
 
 // seekAfter is how long nothing was sent before a probe asks what became of what is in flight, at the least: ours. Else the last packet of a stream, or of one
-// that pauses, is not missed by anybody.
+// that pauses, is not missed by anybody; nor is a window full of packets that were all lost, behind which everything waits.
 const seekAfter = 100 * time.Millisecond
 
 // seek is when such a probe is due; 0: never.
@@ -136,7 +136,7 @@ func (s *Sender) seek() time.Duration {
 		return 0
 	}
 	for q := range s.queues {
-		if s.queues[q].len() > 0 {
+		if s.queues[q].len() > 0 && !s.held {
 			return 0
 		}
 	}
