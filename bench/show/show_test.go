@@ -251,3 +251,25 @@ func TestShortOutagesCostNothing(t *testing.T) {
 		}
 	}
 }
+
+// A publisher that is stopped for a second or two, where a fifth is lost: what it took for answered is no longer in the other end's decoder when it goes on, and is sent
+// again. In each of these seeds a frame was waited for until MaxLatency, 10 s.
+func TestStoppedPublisherForgetsNothing(t *testing.T) {
+	if testing.Short() {
+		return // plans of their own
+	}
+	plans := memo{}
+	for _, seed := range []uint64{125, 127, 137, 147, 160, 181, 204, 219} {
+		stop := time.Duration(800+seed*37%1200) * time.Millisecond
+		r := playWith(t, "delay 30ms loss 20%", "fairlead-inorder", plans, Scenario{
+			Skip: -1, For: 22 * time.Second, Latency: 200 * time.Millisecond, Stalls: sim.Stalls{Every: 9 * time.Second, Least: stop, Most: stop, Sender: true},
+		}, seed)
+		most := time.Duration(0)
+		for _, p := range r.Pictures {
+			most = max(most, p.At-p.Capture)
+		}
+		if t.Logf("seed %d: stopped for %v: the latest picture after %v", seed, stop, most); most > 8*time.Second || r.Score.NeverShare > 0 {
+			t.Errorf("seed %d: stopped for %v: the latest picture after %v, %.2f %% never shown", seed, stop, most, 100*r.Score.NeverShare)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 type Stalls struct {
 	Every       time.Duration // mean time between the end of one and the begin of the next
 	Least, Most time.Duration // length, evenly distributed
+	Sender      bool          // end A only, and not the link: a publisher that is stopped
 }
 
 // BusyHost is a machine with more to do than it has cores: stalls of 5 to 80 ms.
@@ -17,12 +18,18 @@ func BusyHost(every time.Duration) Stalls {
 	return Stalls{Every: every, Least: 5 * time.Millisecond, Most: 80 * time.Millisecond}
 }
 
-// Stall makes both ends' loops and both directions of the link stand still now and then, each at times of its own.
+// Stall makes both ends' loops and both directions of the link, or the sender alone, stand still now and then, each at times of its own.
 //
 // An end that stands still is given what came meanwhile when it goes on: packets with the time of their arrival (Arrival.At),
 // timers late, what Do was given late. A direction that stands still takes packets late: neither end sees why.
 func (l *Link) Stall(s Stalls) {
 	for _, e := range [...]*End{l.A, l.B} {
+		if s.Sender {
+			if e == l.A {
+				e.loop = newStanding(s, e.w.Rand(e.Name+" loop"))
+			}
+			continue
+		}
 		e.loop = newStanding(s, e.w.Rand(e.Name+" loop"))
 		e.way = newStanding(s, e.w.Rand(e.Name+" way"))
 	}
