@@ -24,6 +24,7 @@ var (
 	mBytes         = metric{"fairlead_stream_bytes_total", "media bytes published", true, []string{"stream"}}
 	mPublishes     = metric{"fairlead_stream_publishes_total", "publishers so far", true, []string{"stream"}}
 	mTakeovers     = metric{"fairlead_stream_takeovers_total", "publishers that took the key from another one", true, []string{"stream"}}
+	mSlow          = metric{"fairlead_stream_slow_players_total", "players of a transport stream that is passed through, cut because they did not keep up", true, []string{"stream"}}
 	mInUse         = metric{"fairlead_stream_refused_publishers_total", "publishers refused because another one had the key", true, []string{"stream"}}
 	mHeld          = metric{"fairlead_stream_held_frames_total", "frames made by the relay while nobody published", true, []string{"stream"}}
 	mJumps         = metric{"fairlead_stream_timeline_jumps_total", "breaks of the publisher's timeline", true, []string{"stream"}}
@@ -56,7 +57,7 @@ var (
 	mUptime        = metric{"fairlead_uptime_seconds", "since the relay started", false, nil}
 )
 
-var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
+var metrics = []*metric{&mUp, &mBitrate, &mFrames, &mBytes, &mPublishes, &mTakeovers, &mInUse, &mSlow, &mHeld, &mJumps, &mPlayers, &mPlayerDropped, &mRTT, &mLatency, &mReceived, &mLost,
 	&mResent, &mRepaired, &mDropped, &mOutLive, &mOutFrames, &mOutBytes, &mOutDropped, &mOutPublishes, &mOutEnded, &mOutLag, &mOutDelay, &mOutBacklog,
 	&mOutStallS, &mStallS, &mStalls, &mStalled, &mTarget, &mWebhook, &mRefused, &mStrays, &mUptime}
 
@@ -165,7 +166,7 @@ func (c *collector) stream(ch chan<- prometheus.Metric, v Stream, subscribers *[
 		v float64
 	}{
 		{&mUp, live}, {&mBitrate, float64(v.BitrateBPS)}, {&mFrames, float64(v.Frames)}, {&mBytes, float64(v.Bytes)}, {&mPublishes, float64(v.Publishes)},
-		{&mTakeovers, float64(v.Takeovers)}, {&mInUse, float64(v.InUse)}, {&mHeld, float64(v.Held)}, {&mJumps, float64(v.Jumps)}, {&mPlayers, float64(v.Players)}, {&mPlayerDropped, float64(dropped)},
+		{&mTakeovers, float64(v.Takeovers)}, {&mInUse, float64(v.InUse)}, {&mSlow, float64(v.Slow)}, {&mHeld, float64(v.Held)}, {&mJumps, float64(v.Jumps)}, {&mPlayers, float64(v.Players)}, {&mPlayerDropped, float64(dropped)},
 	} {
 		ch <- m.m.sample(m.v, v.Name)
 	}

@@ -34,6 +34,9 @@ func (r *rates) sample(now time.Time, streams []hub.StreamStats) {
 		}
 		k := h.n % ringSize
 		h.at[k], h.bytes[k], h.frames[k] = now, st.Counts.Bytes, st.Counts.Frames
+		if st.TS != nil { // its packets count, with what is in them
+			h.bytes[k] = st.TS.Bytes
+		}
 		h.n++
 		next[st.Name] = h
 	}
@@ -54,7 +57,7 @@ func (r *rates) of(name string) (bps, fps float64) {
 		oldest = h.n % ringSize
 	}
 	s := h.at[newest].Sub(h.at[oldest]).Seconds()
-	if s <= 0 {
+	if s <= 0 || h.bytes[newest] < h.bytes[oldest] {
 		return 0, 0
 	}
 	return float64(h.bytes[newest]-h.bytes[oldest]) * 8 / s, float64(h.frames[newest]-h.frames[oldest]) / s

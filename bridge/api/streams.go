@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
+	"github.com/fairlead-live/fairlead/transport"
 )
 
 // Stream is one stream in /v1/streams.
@@ -24,6 +25,7 @@ type Stream struct {
 	Publishes  uint64     `json:"publishes_total"`
 	Takeovers  uint64     `json:"takeovers_total"`          // publishers that took the key from another one
 	InUse      uint64     `json:"refused_publishers_total"` // because another one had the key
+	Slow       uint64     `json:"slow_players_total"`       // of a transport stream that is passed through: cut because they did not keep up
 	Held       uint64     `json:"held_frames_total"`
 	Skipped    uint64     `json:"skipped_frames_total"`
 	Refused    uint64     `json:"refused_frames_total"`
@@ -135,7 +137,7 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 	v := Stream{
 		Name: st.Name, State: "held", Tracks: []Track{}, BitrateBPS: int64(bps), FrameRate: round1(fps),
 		Frames: st.Counts.Frames, Bytes: st.Counts.Bytes, Publishes: st.Counts.Publishes,
-		Takeovers: st.Counts.Takeovers, InUse: st.Counts.InUse, Held: st.Counts.Held, Skipped: st.Counts.Skipped,
+		Takeovers: st.Counts.Takeovers, InUse: st.Counts.InUse, Slow: st.Counts.Slow, Held: st.Counts.Held, Skipped: st.Counts.Skipped,
 		Refused: st.Counts.Dropped, Jumps: st.Jumps, Clamped: st.Clamped, GOPFrames: st.GOPFrames, GOPBytes: st.GOPBytes,
 		Stutter: stutterOf(&st.Stutter),
 	}
@@ -153,6 +155,9 @@ func (s *Server) view(st *hub.StreamStats) Stream {
 	}
 	for _, a := range s.cfg.Source.Advice(st.Name) {
 		v.Advice = append(v.Advice, Advice(a))
+	}
+	if st.TS != nil {
+		v.Tracks = append(v.Tracks, Track{Codec: transport.Passthrough.String()})
 	}
 	if p := st.Publisher; p != nil {
 		v.State = "live"

@@ -168,10 +168,17 @@ func (h *Handler) play(w http.ResponseWriter, r *http.Request, name, suffix stri
 		return
 	}
 	defer sub.Close()
+	var passed *hub.TSSubscriber // the transport stream as it came; nil: there is none
+	if suffix == ".ts" {
+		passed, err = h.cfg.Hub.SubscribeTS(name, hub.SubscriberInfo{Protocol: protocol, Peer: r.RemoteAddr, Wait: o.wait > 0, NoCache: o.next})
+		if err == nil {
+			defer passed.Close()
+		}
+	}
 	var first *media.Frame
 	if o.wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), o.wait)
-		first, err = sub.Read(ctx)
+		first, err = await(ctx, sub, passed)
 		cancel()
 		if err != nil {
 			http.Error(w, fmt.Sprintf("nobody published this stream within %v", o.wait), http.StatusNotFound)
@@ -196,8 +203,18 @@ func (h *Handler) play(w http.ResponseWriter, r *http.Request, name, suffix stri
 		p = &tsPlayer{sub: sub, out: out}
 	}
 	h.cfg.Logger.Info("player opened", "stream", name, "peer", r.RemoteAddr, "protocol", protocol)
-	err = run(out, sub, p, first)
-	c := sub.Stats().Counts
+	var c hub.SubscriberCounts
+	if passed != nil && (o.wait == 0 || passed.Ready()) {
+		sub.Close()
+		err = pass(out, passed)
+		c = passed.Stats().Counts
+	} else {
+		if passed != nil {
+			passed.Close()
+		}
+		err = run(out, sub, p, first)
+		c = sub.Stats().Counts
+	}
 	h.cfg.Logger.Info("player closed", "stream", name, "peer", r.RemoteAddr, "protocol", protocol, "frames", c.Delivered, "dropped", c.Dropped, "err", err)
 }
 

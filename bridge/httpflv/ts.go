@@ -1,7 +1,9 @@
 package httpflv
 
 import (
+	"context"
 	"slices"
+	"sync"
 
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/media"
@@ -33,4 +35,42 @@ func (p *tsPlayer) write(f *media.Frame) error {
 		return nil // a codec MPEG-TS has no form for: its track is left out
 	}
 	return p.out.send(p.parts[:]...)
+}
+
+// await waits for the first frame of a stream, or for its transport stream if that is passed through: no frame and no error then. passed may be nil.
+func await(ctx context.Context, sub *hub.Subscriber, passed *hub.TSSubscriber) (*media.Frame, error) {
+	if passed == nil {
+		return sub.Read(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		if passed.Wait(ctx) == nil && passed.Ready() {
+			cancel()
+		}
+	})
+	f, err := sub.Read(ctx)
+	if err != nil && passed.Ready() {
+		return nil, nil
+	}
+	return f, err
+}
+
+// pass sends a transport stream as it came.
+func pass(out carrier, sub *hub.TSSubscriber) (err error) {
+	defer func() { out.close(err) }()
+	if err := out.open(); err != nil {
+		return err
+	}
+	for {
+		p, err := sub.Read(out.context())
+		if err != nil {
+			return err
+		}
+		if err := out.send(p.Data); err != nil {
+			return err
+		}
+	}
 }

@@ -5,7 +5,8 @@
 // queue of its own; one that is full loses whole GOPs, is counted, and delays nobody.
 //
 // Memory per stream: one GOP of at most Config.GOPBytes, shared with the queues by reference; per subscriber
-// Config.QueueBytes and references to the GOP it started with.
+// Config.QueueBytes and references to the GOP it started with. A publisher of MPEG-TS may hand on its packets as well (WriteTS), untouched,
+// for who wants them as they came (SubscribeTS): 8 MB for who joins, and as much again for the slowest of them.
 //
 // What it leaves to others: formats (flv, mpegts), sockets, who may publish (the servers ask before they come here).
 package hub
@@ -27,6 +28,7 @@ var (
 	ErrFull     = errors.New("hub: too many streams")
 
 	ErrSucceeded = errors.New("hub: another subscriber goes on from here")
+	ErrSlow      = errors.New("hub: it did not read as fast as the stream comes")
 )
 
 // Config sets the bounds of a hub; zero values give the defaults named.

@@ -24,6 +24,8 @@ type Publisher struct {
 
 	heard time.Time // guarded by stream.mu
 	err   error     // guarded by stream.mu; set before done is closed
+
+	passing bool // guarded by stream.mu: WriteTS was called
 }
 
 // WriteFrame hands a frame to the stream. It takes f, rewrites its times onto the stream's timeline and shares it.

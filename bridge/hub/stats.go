@@ -17,6 +17,7 @@ type StreamCounts struct {
 	Bytes     uint64 // payload bytes written
 	Dropped   uint64 // frames refused: no configuration, empty, or of a track beyond the eighth
 	Skipped   uint64 // frames of a publisher that came back: before its first key frame, and sound in whose place silence was sent
+	Slow      uint64 // readers of a transport stream that were cut because they did not keep up
 	Held      uint64 // frames made here while there was no publisher
 }
 
@@ -44,6 +45,7 @@ type StreamStats struct {
 	Subscribers []SubscriberStats
 	Stutter     stutter.Report
 	Shape       advice.Shape
+	TS          *TSStats // nil: its publisher passes no transport stream through
 }
 
 // PublisherStats is a snapshot of a publisher.
@@ -82,6 +84,14 @@ func (s *stream) stats() StreamStats {
 			continue
 		}
 		out.Subscribers = append(out.Subscribers, sub.statsLocked())
+	}
+	for _, sub := range s.ts.subs {
+		if sub.counts.Offered > 0 || s.ts.on { // or it only waits for a stream that may have one
+			out.Subscribers = append(out.Subscribers, sub.statsLocked())
+		}
+	}
+	if s.ts.on {
+		out.TS = &TSStats{Bytes: s.ts.total, Cached: s.ts.bytes}
 	}
 	return out
 }

@@ -57,10 +57,11 @@ type stream struct {
 	shape      advice.Meter // what the publisher's frames look like
 	succession succession
 	successors int // subscribers whose Succeed is still to come
+	ts         passage
 }
 
 func newStream(h *Hub, name string) *stream {
-	return &stream{hub: h, name: name, live: stutter.NewLive()}
+	return &stream{hub: h, name: name, live: stutter.NewLive(), ts: passage{tables: -1}}
 }
 
 func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
@@ -89,6 +90,7 @@ func (s *stream) publish(info PublisherInfo) (*Publisher, error) {
 	s.needKey, s.needSince, s.silent = s.lastKey != nil, time.Time{}, 0
 	p := &Publisher{stream: s, info: info, before: before, since: now, heard: now, done: make(chan struct{})}
 	s.publisher = p
+	s.ts.reset()
 	s.counts.Publishes++
 	s.shape = advice.Meter{}
 	s.time.begin()
@@ -119,7 +121,7 @@ func (s *stream) lost(p *Publisher, cause error) {
 		return
 	}
 	s.drop(p, cause)
-	empty := len(s.subs) == 0
+	empty := s.unused()
 	if !empty {
 		// What is held begins after fillAfter: who is gone for Hold and comes back is in time.
 		s.tell(Change{Kind: Held})
@@ -155,6 +157,8 @@ func (s *stream) end(cause error) {
 			sub.info.Player.end()
 		}
 	}
+	s.ts.over()
+	s.ts.reset()
 	s.forgetGOP()
 	s.forgetKey()
 	s.subs, s.gop = nil, nil
@@ -188,6 +192,9 @@ func (s *stream) take(p *Publisher, f *media.Frame, now time.Time) error {
 		return p.err
 	}
 	p.heard = now
+	if !p.passing && len(s.ts.subs) > 0 { // it has frames and no transport stream
+		s.ts.over()
+	}
 	if f.Track >= maxTracks || f.Config == nil || len(f.Payload) == 0 {
 		s.counts.Dropped++
 		return nil
@@ -383,6 +390,11 @@ func (s *stream) subscribe(info SubscriberInfo) (*Subscriber, error) {
 	return sub, nil
 }
 
+// unused reports whether nobody publishes or reads; mu is held.
+func (s *stream) unused() bool {
+	return s.publisher == nil && len(s.subs) == 0 && len(s.ts.subs) == 0
+}
+
 func (s *stream) leave(sub *Subscriber) {
 	s.mu.Lock()
 	s.subs = slices.DeleteFunc(s.subs, func(o *Subscriber) bool { return o == sub })
@@ -396,7 +408,7 @@ func (s *stream) leave(sub *Subscriber) {
 		sub.info.Succeed = nil
 		s.successors--
 	}
-	empty := len(s.subs) == 0 && s.publisher == nil
+	empty := s.unused()
 	s.mu.Unlock()
 	if empty {
 		s.end(nil)

@@ -20,10 +20,11 @@ const (
 	UplinkBadTrack // a track beyond the eighth
 	UplinkBadCodec
 	UplinkEmpty   // no picture and no sound in it
+	UplinkBadTS   // passed through, and not whole MPEG-TS packets
 	uplinkReasons // how many there are
 )
 
-var uplinkNames = [uplinkReasons]string{"no_config", "bad_config", "bad_track", "bad_codec", "empty"}
+var uplinkNames = [uplinkReasons]string{"no_config", "bad_config", "bad_track", "bad_codec", "empty", "bad_ts"}
 
 func (r UplinkDrop) String() string {
 	if r < uplinkReasons {
@@ -58,7 +59,15 @@ type Uplink struct {
 	nals    [][]byte // scratch: of a picture
 	keep    [][]byte // scratch: those of them that the frame has
 	au      media.AccessUnit
+	piece   TSPiece
 	stats   UplinkStats
+}
+
+// TSPiece is a run of whole packets of a transport stream that is passed through; Data is nil where there is none.
+type TSPiece struct {
+	Data   []byte // the payload's
+	Tables bool   // begins with a PAT
+	Key    bool   // a picture that can be decoded without others begins in it
 }
 
 // UplinkStats is a snapshot. All counts are since the start.
@@ -94,8 +103,12 @@ func (u *Uplink) Tracks(tracks []wire.Track) {
 	}
 }
 
-// Payload takes in the next payload; it borrows p. Drain Next afterwards.
+// TS returns what the last payload held of a transport stream that is to be passed through as it is; Next gives the frames in it.
+func (u *Uplink) TS() TSPiece { return u.piece }
+
+// Payload takes in the next payload; it borrows p. Use TS and drain Next afterwards.
 func (u *Uplink) Payload(p *transport.Payload) {
+	u.piece = TSPiece{}
 	if p.Repaired {
 		u.stats.Repaired++
 	}
@@ -141,6 +154,12 @@ func (u *Uplink) Flush() {
 }
 
 func (u *Uplink) passthrough(p *transport.Payload) {
+	tables, key, ok := mpegts.Marks(p.Data)
+	if !ok {
+		u.stats.Drops[UplinkBadTS]++
+		return
+	}
+	u.piece = TSPiece{p.Data, tables, key}
 	if u.ts == nil {
 		u.ts = NewTS(mpegts.Config{Memory: u.Memory})
 	}

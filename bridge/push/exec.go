@@ -134,6 +134,7 @@ func (r *running) run(ctx context.Context, h *hub.Hub, name string) (err error) 
 		return err
 	}
 	defer r.pub.Close(nil)
+	r.push.verdict.decide(false)
 	defer func() { r.cur.stop(); r.next.stop() }()
 	if r.cur, err = r.start(); err != nil {
 		return err

@@ -35,6 +35,7 @@ type reading struct {
 	loop  bool
 	ahead time.Duration    // how far the input may run ahead of its own clock before it is held back
 	tell  func(*ingest.TS) // what of it is left out; nil: nobody wants to know
+	push  *Push
 }
 
 func (r *reading) run(ctx context.Context, h *hub.Hub, name string) error {
@@ -49,8 +50,19 @@ func (r *reading) run(ctx context.Context, h *hub.Hub, name string) error {
 	}
 	defer pub.Close(nil)
 	var clock pace
+	r.push.verdict.look(src)
+	var in *tsIn // nil: only frames
+	if _, ok := src.(*tsSource); ok && r.push.verdict.pass {
+		in = r.push.newTSIn(pub)
+		defer in.end()
+	}
 	for {
-		n, err := r.play(ctx, src, pub, &clock)
+		var n int
+		if ts, ok := src.(*tsSource); ok && in != nil {
+			n, err = r.passOn(ctx, ts, in, &clock)
+		} else {
+			n, err = r.play(ctx, src, pub, &clock)
+		}
 		if !errors.Is(err, io.EOF) {
 			return err
 		}
@@ -134,9 +146,6 @@ func (p *pace) place(f *media.Frame, now time.Time) time.Time {
 		p.opened = true
 		p.offset = p.end - f.DTS
 	}
-	if !p.started {
-		p.started, p.start = true, now
-	}
 	f.DTS += p.offset
 	f.PTS += p.offset
 	f.Arrival = time.Time{}
@@ -148,10 +157,18 @@ func (p *pace) place(f *media.Frame, now time.Time) time.Time {
 		p.last = f.DTS
 	}
 	p.end = max(p.end, f.DTS+length)
-	if due := p.start.Add(f.DTS); now.Sub(due).Abs() > jump {
-		p.start = now.Add(-f.DTS) // the input's clock jumped: the hub makes one timeline of it
+	return p.due(f.DTS, now)
+}
+
+// due is when a time of the timeline is, on the clock.
+func (p *pace) due(at time.Duration, now time.Time) time.Time {
+	if !p.started {
+		p.started, p.start = true, now
 	}
-	return p.start.Add(f.DTS)
+	if due := p.start.Add(at); now.Sub(due).Abs() > jump {
+		p.start = now.Add(-at) // the input's clock jumped: the hub makes one timeline of it
+	}
+	return p.start.Add(at)
 }
 
 // jump is how far a frame may be from its time before the clock is set anew: ours, longer than any gap that one waits out.
@@ -179,7 +196,7 @@ func openFile(name string) (source, error) {
 
 // openStream finds out what a stream is: FLV by its signature, else MPEG-TS.
 func openStream(r io.Reader) (source, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
+	b := bufio.NewReaderSize(r, undecided)
 	head, err := b.Peek(4)
 	if len(head) == 0 && errors.Is(err, io.EOF) {
 		return nil, errors.New("it is empty")

@@ -13,7 +13,6 @@ import (
 	"github.com/fairlead-live/fairlead/bridge/config"
 	"github.com/fairlead-live/fairlead/bridge/hub"
 	"github.com/fairlead-live/fairlead/bridge/ingest"
-	"github.com/fairlead-live/fairlead/bridge/mpegts"
 	"github.com/fairlead-live/fairlead/bridge/rtmpserver"
 	"github.com/fairlead-live/fairlead/congestion"
 	"github.com/fairlead-live/fairlead/transport/srtlink"
@@ -22,7 +21,7 @@ import (
 func (p *Push) newInput() (input, error) {
 	in := p.cfg.Input
 	if p.cfg.Source != nil {
-		return &reading{open: func() (source, error) { return frames(p.cfg.Source), nil }}, nil
+		return &reading{push: p, open: func() (source, error) { return frames(p.cfg.Source), nil }}, nil
 	}
 	if command, ok := strings.CutPrefix(in, "exec:"); ok {
 		return p.newRunning(command)
@@ -36,12 +35,12 @@ func (p *Push) newInput() (input, error) {
 			return nil, fmt.Errorf("%w: no input", config.ErrUsage)
 		}
 		if in == "-" {
-			return &reading{open: func() (source, error) { return openStream(p.cfg.Stdin) }, ahead: 500 * time.Millisecond, tell: p.tell()}, nil
+			return &reading{push: p, open: func() (source, error) { return openStream(p.cfg.Stdin) }, ahead: 500 * time.Millisecond, tell: p.tell()}, nil
 		}
 		if _, err := os.Stat(in); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInput, err)
 		}
-		return &reading{open: func() (source, error) { return openFile(in) }, loop: p.cfg.Loop, tell: p.tell()}, nil
+		return &reading{push: p, open: func() (source, error) { return openFile(in) }, loop: p.cfg.Loop, tell: p.tell()}, nil
 	}
 	u, err := url.Parse(in)
 	if err != nil || u.Port() == "" {
@@ -64,7 +63,16 @@ func (p *Push) tell() func(*ingest.TS) {
 	return func(ts *ingest.TS) {
 		if left := leftOut(ts); left != told {
 			told = left
-			p.cfg.Logger.Warn("the input has what is not carried", "streams", left)
+			v := &p.verdict
+			switch pass := v.known() && v.pass; {
+			case left == "":
+			case pass && !v.partial:
+				p.cfg.Logger.Info("the transport stream goes as it is, for it has what is no track of its own", "streams", left)
+			case pass:
+				p.cfg.Logger.Warn("the transport stream goes as it is, for it has what is no track of its own; not so where that is not possible or not wanted", "streams", left)
+			default:
+				p.cfg.Logger.Warn("the input has what is not carried", "streams", left)
+			}
 		}
 	}
 }
@@ -118,6 +126,7 @@ func (p *Push) listenRTMP(u *url.URL) (input, error) {
 	}
 	in.at = l.Addr()
 	in.serve = func(ctx context.Context, h *hub.Hub, _ string) error {
+		p.verdict.decide(false)
 		return rtmpserver.New(rtmpserver.Config{Hub: h, Logger: p.cfg.Logger, Watch: watch, Authorize: func(_ context.Context, r rtmpserver.Request) (string, error) {
 			if !r.Publish || r.Name != name {
 				return "", rtmpserver.ErrUnauthorized
@@ -148,7 +157,7 @@ func (p *Push) listenSRT(u *url.URL) (input, error) {
 			}
 			return func(_ context.Context, conn *srtlink.Conn) {
 				if conn != nil {
-					err = readTS(pub, conn.Read, p.tell())
+					err = readTS(p.newTSIn(pub), conn.Read)
 				}
 				p.cfg.Logger.Info("encoder gone", "peer", r.Peer, "err", err)
 				pub.Close(nil)
@@ -188,13 +197,13 @@ func (p *Push) listenUDP(u *url.URL) (input, error) {
 			return err
 		}
 		defer pub.Close(nil)
-		return readTS(pub, conn.Read, p.tell())
+		return readTS(p.newTSIn(pub), conn.Read)
 	}}, nil
 }
 
 // readTS carries payloads of MPEG-TS to the hub until reading ends.
-func readTS(pub *hub.Publisher, read func([]byte) (int, error), tell func(*ingest.TS)) error {
-	ts := ingest.NewTS(mpegts.Config{})
+func readTS(in *tsIn, read func([]byte) (int, error)) error {
+	defer in.end()
 	b := make([]byte, 1<<16)
 	for {
 		n, err := read(b)
@@ -204,12 +213,8 @@ func readTS(pub *hub.Publisher, read func([]byte) (int, error), tell func(*inges
 			}
 			return err
 		}
-		ts.Write(time.Now(), b[:n])
-		for f, ok := ts.Next(); ok; f, ok = ts.Next() {
-			if err := pub.WriteFrame(f); err != nil {
-				return err
-			}
+		if err := in.write(time.Now(), b[:n]); err != nil {
+			return err
 		}
-		tell(ts)
 	}
 }

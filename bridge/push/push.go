@@ -70,6 +70,7 @@ type Push struct {
 	input   input
 	outputs []output
 	name    string // of the stream in the hub
+	verdict verdict
 
 	board     *feedback.Board
 	keyframes chan struct{} // an output asks for one
@@ -119,6 +120,7 @@ func New(cfg Config) (*Push, error) {
 		}
 		p.outputs = append(p.outputs, out)
 	}
+	p.verdict.wanted(cfg.URLs)
 	if err := p.listenHTTP(); err != nil {
 		return nil, err
 	}
@@ -172,7 +174,9 @@ func (p *Push) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() {
-		if err := p.input.run(ctx, p.hub, p.name); err != nil && ctx.Err() == nil {
+		err := p.input.run(ctx, p.hub, p.name)
+		p.verdict.decide(false) // it ended before anybody knew what it is
+		if err != nil && ctx.Err() == nil {
 			errs[len(p.outputs)] = fmt.Errorf("%w: %w", ErrInput, err)
 			cancel(errs[len(p.outputs)])
 		}
@@ -284,6 +288,10 @@ func (p *Push) Status() []Status {
 	out := make([]Status, len(p.outputs))
 	var read uint64
 	for _, s := range p.hub.Streams() { // one
+		if s.TS != nil {
+			read += s.TS.Bytes
+			continue
+		}
 		read += s.Counts.Bytes
 	}
 	for i, o := range p.outputs {

@@ -20,17 +20,22 @@ import (
 // uplinkOutput sends to a relay over QUIC.
 type uplinkOutput struct {
 	push   *Push
+	pass   passing
 	target quiclink.Target
 	client *quiclink.Client
 	mu     sync.Mutex // guards client
 }
 
 func (p *Push) newUplink(raw string) (output, error) {
+	raw, how, err := takePassing(raw)
+	if err != nil {
+		return nil, err
+	}
 	t, err := quiclink.ParseURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", config.ErrUsage, err)
 	}
-	return &uplinkOutput{push: p, target: t}, nil
+	return &uplinkOutput{push: p, pass: how, target: t}, nil
 }
 
 func (u *uplinkOutput) open(ctx context.Context) error {
@@ -65,6 +70,11 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 		return err
 	}
 	defer sub.Close()
+	packets, err := h.SubscribeTS(name, hub.SubscriberInfo{Protocol: "push", Peer: u.target.Addr, Wait: true})
+	if err != nil {
+		return err
+	}
+	defer packets.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -79,7 +89,20 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 		}
 		cancel(end)
 	})
-	err = u.feed(ctx, sub)
+	select {
+	case <-u.push.verdict.fallen:
+	case <-ctx.Done():
+	}
+	if u.push.verdict.known() && u.push.verdict.pass && u.pass != passNever {
+		sub.Close()
+		err = u.feedTS(ctx, packets)
+	} else {
+		if u.pass == passAlways && ctx.Err() == nil {
+			u.push.cfg.Logger.Warn("passthrough=1 is for MPEG-TS, and the input is something else: it goes as tracks", "to", u.target.Addr)
+		}
+		packets.Close()
+		err = u.feed(ctx, sub)
+	}
 	if cause := context.Cause(ctx); errors.Is(cause, errDown) || errors.Is(cause, errStarved) { // nobody would hear it, or only late
 		stop()
 	}

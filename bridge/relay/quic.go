@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -76,6 +77,11 @@ func (s *quicSink) Tracks(tracks []wire.Track) { s.in.Tracks(tracks) }
 
 func (s *quicSink) Payload(p *transport.Payload) error {
 	s.in.Payload(p)
+	if ts := s.in.TS(); len(ts.Data) > 0 { // before the frames that are in it
+		if err := s.pub.WriteTS(hub.TSPiece{Data: bytes.Clone(ts.Data), Tables: ts.Tables, Key: ts.Key}); err != nil {
+			return err
+		}
+	}
 	return s.drain()
 }
 

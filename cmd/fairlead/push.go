@@ -34,6 +34,7 @@ INPUT  FILE                   MPEG-TS, FLV or MP4, in real time; with --loop aga
        exec:COMMAND           MPEG-TS or FLV from a program that we start and tell what bitrate to make
 URL    fairlead://HOST[:4433]/APP/KEY?token=…&latency=300ms&pin=…   a fairlead relay, over QUIC
                               (where the path carries less it grows to 10 s: late instead of lost; latency=300ms..1s bounds that)
+                              (MPEG-TS with other codecs than fairlead's goes as it is; passthrough=1: always, 0: never)
        srt://HOST:PORT?streamid=…&latency=300ms&passphrase=…        an SRT listener (packetfilter=…, maxbw=6M …)
        rtmp(s)://HOST/APP/KEY                                       an RTMP server
        URL|URL|…                                                    one destination: the first of them that works

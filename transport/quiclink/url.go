@@ -107,8 +107,8 @@ func (t *Target) set(word, v string) (err error) {
 			return fmt.Errorf("inorder: %q is not 0 or 1", v)
 		}
 		t.InOrder = v == "1"
-	default: // fallback is a second way, and above this package
-		return fmt.Errorf("%q is not one of token, latency, pin, transport, max, inorder, fallback", word)
+	default: // fallback is a second way, passthrough what is sent: both are above this package
+		return fmt.Errorf("%q is not one of token, latency, pin, transport, max, inorder, fallback, passthrough", word)
 	}
 	return err
 }
