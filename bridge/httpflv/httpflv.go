@@ -204,7 +204,7 @@ func (h *Handler) play(w http.ResponseWriter, r *http.Request, name, suffix stri
 	}
 	h.cfg.Logger.Info("player opened", "stream", name, "peer", r.RemoteAddr, "protocol", protocol)
 	var c hub.SubscriberCounts
-	if passed != nil && (o.wait == 0 || passed.Ready()) {
+	if passed != nil && passed.Passing() {
 		sub.Close()
 		err = pass(out, passed)
 		c = passed.Stats().Counts

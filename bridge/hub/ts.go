@@ -253,6 +253,13 @@ func (s *TSSubscriber) Wait(ctx context.Context) error {
 	}
 }
 
+// Passing reports whether its stream's publisher has a transport stream that is passed through.
+func (s *TSSubscriber) Passing() bool {
+	s.stream.mu.Lock()
+	defer s.stream.mu.Unlock()
+	return s.stream.ts.on
+}
+
 // Ready reports whether there is something to read now.
 func (s *TSSubscriber) Ready() bool {
 	s.stream.mu.Lock()

@@ -61,6 +61,9 @@ func (t *TS) Tracks() []mpegts.Track { return t.d.Tracks() }
 // Ignored lists what the stream has that we do not carry.
 func (t *TS) Ignored() []mpegts.Ignored { return t.d.Ignored() }
 
+// Programs is how many programs the stream has now; one of them is followed.
+func (t *TS) Programs() int { return t.d.Stats().Programs }
+
 // Drop is how many times a reason to drop something has held.
 type Drop struct {
 	Reason mpegts.DropReason

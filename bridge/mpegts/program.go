@@ -52,11 +52,13 @@ type entry struct {
 // setPAT chooses the program from the programs of one section of the PAT.
 func (d *Demuxer) setPAT(b []byte, number int) {
 	p := program{section: number}
+	d.stats.Programs = 0
 	for ; len(b) >= 4; b = b[4:] {
 		num, pid := uint16(b[0])<<8|uint16(b[1]), uint16(b[2]&0x1f)<<8|uint16(b[3])
 		if num == 0 || pid < pidFirst || pid == pidNull { // 0: network_PID
 			continue
 		}
+		d.stats.Programs++
 		if d.cfg.Program != 0 && num != d.cfg.Program {
 			continue
 		}

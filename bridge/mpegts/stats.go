@@ -85,6 +85,7 @@ type Stats struct {
 	Untimed         uint64 // frames whose time was derived because the PES packet had none
 	ShortPES        uint64 // PES packets shorter than their header says though no packet is missing; they are used
 	ProgramChanges  uint64 // PMTs that changed the set of streams, the first included
+	Programs        int    // now: in the PAT section that came last
 	IgnoredStreams  int    // now: elementary streams in the PMT that we do not carry
 
 	// How pictures (video PES packets) were ended. Early and ByLength cost no wait, ByNext one frame time.

@@ -181,8 +181,8 @@ func (t *tsIn) judge() error {
 		return nil
 	}
 	if !v.known() {
-		strange := len(t.ts.Ignored()) > 0
-		if !strange && len(t.ts.Tracks()) == 0 {
+		strange, known := beyond(t.ts)
+		if !known {
 			return nil
 		}
 		v.decide(strange)
@@ -199,6 +199,12 @@ func (t *tsIn) judge() error {
 		}
 	}
 	return nil
+}
+
+// beyond reports whether a stream has more than its tracks can carry; known: its tables have said so.
+func beyond(ts *ingest.TS) (strange, known bool) {
+	strange = len(ts.Ignored()) > 0 || ts.Programs() > 1
+	return strange, strange || len(ts.Tracks()) > 0
 }
 
 func (t *tsIn) frames() error {
@@ -237,7 +243,7 @@ func (v *verdict) look(src source) {
 		head, err := s.r.Peek(n)
 		ts.Write(time.Time{}, head[seen:])
 		seen = len(head)
-		if strange := len(ts.Ignored()) > 0; strange || len(ts.Tracks()) > 0 || err != nil || n == undecided {
+		if strange, known := beyond(ts); known || err != nil || n == undecided {
 			v.decide(strange)
 			return
 		}

@@ -37,10 +37,11 @@ type world struct {
 	media              int    // bytes written
 	kinds              [2]int // of wire: resends, repairs
 	buf                []byte
-	onUp               func(b []byte)          // sees each datagram the receiver gets
-	onLoss             func(d time.Duration)   // how long after its arrival would have been known a loss was
-	gone               map[int64]time.Duration // packets lost on the way up, and when that would have been
-	onReport           func()                  // after each that the sender gets
+	onUp               func(b []byte)             // sees each datagram the receiver gets
+	onLoss             func(d time.Duration)      // how long after its arrival would have been known a loss was
+	gone               map[int64]time.Duration    // packets lost on the way up, and when that would have been
+	onPassed           func(p *transport.Payload) // gets each frame of MPEG-TS
+	onReport           func()                     // after each that the sender gets
 }
 
 type gotFrame struct {
@@ -389,6 +390,10 @@ func (w *world) nextFlight() int { flights++; return flights }
 
 // check holds each frame against what was written: in order, not twice, whole.
 func (w *world) check(p *transport.Payload) {
+	if p.Codec == transport.Passthrough {
+		w.onPassed(p)
+		return
+	}
 	if p.Codec.IsAudio() {
 		w.sounds++
 		return
