@@ -91,6 +91,7 @@ func play(t testing.TB, r *relay.Relay) <-chan []byte {
 // What has a stream that is no track comes out of the relay bit for bit, and the pictures in it as frames, too.
 func TestWhatIsNoTrackPassesThrough(t *testing.T) {
 	need.RealTime(t)
+	t.Parallel()
 	in := strange(t)
 	for _, from := range []string{"file", "stdin", "udp"} {
 		t.Run(from, func(t *testing.T) {
@@ -147,6 +148,7 @@ func TestWhatIsNoTrackPassesThrough(t *testing.T) {
 // The word decides where the stream does not.
 func TestPassthroughWord(t *testing.T) {
 	need.RealTime(t)
+	t.Parallel()
 	for word, c := range map[string]struct {
 		in   []byte
 		pass bool

@@ -24,6 +24,8 @@ type uplinkOutput struct {
 	target quiclink.Target
 	client *quiclink.Client
 	mu     sync.Mutex // guards client
+
+	packets *hub.TSSubscriber // from open on
 }
 
 func (p *Push) newUplink(raw string) (output, error) {
@@ -58,7 +60,10 @@ func (u *uplinkOutput) open(ctx context.Context) error {
 	u.mu.Lock()
 	u.client = c
 	u.mu.Unlock()
-	return nil
+	if u.packets == nil { // before the input begins: nothing of it is missed
+		u.packets, err = u.push.hub.SubscribeTS(u.push.name, hub.SubscriberInfo{Protocol: "push", Peer: u.target.Addr, Wait: true})
+	}
+	return err
 }
 
 // run sends until the stream ends and everything has been accounted for.
@@ -70,11 +75,7 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 		return err
 	}
 	defer sub.Close()
-	packets, err := h.SubscribeTS(name, hub.SubscriberInfo{Protocol: "push", Peer: u.target.Addr, Wait: true})
-	if err != nil {
-		return err
-	}
-	defer packets.Close()
+	defer u.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -95,12 +96,12 @@ func (u *uplinkOutput) run(ctx context.Context, h *hub.Hub, name string) error {
 	}
 	if u.push.verdict.known() && u.push.verdict.pass && u.pass != passNever {
 		sub.Close()
-		err = u.feedTS(ctx, packets)
+		err = u.feedTS(ctx, u.packets)
 	} else {
 		if u.pass == passAlways && ctx.Err() == nil {
 			u.push.cfg.Logger.Warn("passthrough=1 is for MPEG-TS, and the input is something else: it goes as tracks", "to", u.target.Addr)
 		}
-		packets.Close()
+		u.close()
 		err = u.feed(ctx, sub)
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, errDown) || errors.Is(cause, errStarved) { // nobody would hear it, or only late
@@ -180,8 +181,12 @@ func record(c *media.Config) []byte {
 	return nil // Opus: the channels say it
 }
 
-// close ends a connection that nobody runs.
-func (u *uplinkOutput) close() {}
+// close leaves the input's packets; the connection is run's.
+func (u *uplinkOutput) close() {
+	if u.packets != nil {
+		u.packets.Close()
+	}
+}
 
 func (u *uplinkOutput) silent() time.Duration {
 	u.mu.Lock()
