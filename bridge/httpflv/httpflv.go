@@ -2,7 +2,7 @@
 //
 //	GET /APP/KEY.flv            FLV
 //	GET /APP/KEY.flv, upgraded  FLV in WebSocket messages, a tag each
-//	GET /APP/KEY.ts             MPEG-TS
+//	GET /APP/KEY.ts             MPEG-TS; of a publisher whose transport stream is passed through, its packets as they came
 //
 // A player gets the newest key frame and what follows, each frame flushed at once; before it, in FLV the file header, onMetaData and the
 // sequence headers, in MPEG-TS the tables. ?start=next begins with the next key frame instead: nothing old, and a wait of up to a group of
