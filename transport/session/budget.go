@@ -55,7 +55,7 @@ func (s *Sender) granted(now time.Duration) congestion.Bitrate {
 func (s *Sender) window(now time.Duration) int {
 	w := s.cfg.Controller.Window()
 	if c := s.catchUp(now); c > 0 && s.tracker.RTT().Known() {
-		w = max(w, s.catchUpWindow(c))
+		w = max(w, c.Bytes(s.tracker.RTT().Min()+catchUpStands))
 	}
 	if d := s.doubt(now); d > 0 && s.tracker.RTT().Known() {
 		w = max(w, d.Bytes(s.tracker.RTT().Min()+doubtStands))

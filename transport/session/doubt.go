@@ -31,9 +31,6 @@ func (s *Sender) doubt(now time.Duration) congestion.Bitrate {
 		return 0
 	}
 	need := s.needed(now)
-	if s.pressed() { // no repairs go ahead, and more than the stream takes is an overload that a queue of a few packets drops before it shows
-		return need
-	}
 	if s.view.Reason() == congestion.Startup || s.policy.lossy(now) {
 		return congestion.Bitrate(float64(need) * min(doubtMost, max(doubtLeast, doubtRoom*(1+s.policy.overhead()))))
 	}
