@@ -15,7 +15,6 @@ import (
 // Where the report is expected after that it is waited for, up to overdueLast.
 const (
 	overdueLead = 10 * time.Millisecond
-	overdueLong = 15 * time.Millisecond // where rounds are short and much is lost in long bursts: 20/120, 20 % in bursts of 8, 9.3e-4 of the frames lost with ten, 6.8e-4 so for 0.6 points (seeds 200 to 319)
 	overdueLast = 1500 * time.Microsecond
 )
 
@@ -37,18 +36,10 @@ func (s *Sender) remind(now time.Duration, it item) bool {
 func (s *Sender) overdue(now time.Duration, b *block) {
 	b.checked = false
 	waited := now - b.answered
-	if b.over || b.answers == 0 || waited < s.tracker.RTT().Smoothed() || waited < s.answerTime() && now < b.deadline-s.overdueLead() {
+	if b.over || b.answers == 0 || waited < s.tracker.RTT().Smoothed() || waited < s.answerTime() && now < b.deadline-overdueLead {
 		return
 	}
 	s.answer(now, b, true, 0)
-}
-
-// overdueLead is how long before a deadline that is.
-func (s *Sender) overdueLead() time.Duration {
-	if s.policy.round < shortRound && s.policy.heavy() && s.policy.plan.Setting().Burst >= longBurst {
-		return overdueLong
-	}
-	return overdueLead
 }
 
 // answerTime is how long after an answer a report on it is expected, at the latest.
@@ -207,7 +198,7 @@ func (s *Sender) answer(now time.Duration, b *block, blind bool, others int) {
 	b.answered = now
 	if left == 2 && !b.checked {
 		heard := now + s.answerTime()
-		b.checked = s.later.push(item{kind: lookAgain, ref: b.id, at: min(max(heard, b.deadline-s.overdueLead()), b.deadline-overdueLast)})
+		b.checked = s.later.push(item{kind: lookAgain, ref: b.id, at: min(max(heard, b.deadline-overdueLead), b.deadline-overdueLast)})
 	}
 	it := item{kind: sendResend, deadline: b.last(), at: now, round: b.round}
 	for n := b.base; n < b.base+int64(b.count) && want > 0; n++ {
