@@ -10,6 +10,7 @@ package peers
 import (
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"strings"
 	"time"
@@ -40,14 +41,8 @@ type Peer struct {
 
 // Beside counts on which links the scheme ours stalls less, judged by the player of 1 s. Others in the rows' order; one row for each scheme and link.
 func Beside(ours string, rows []Row) (out []Peer) {
-	mine := of(ours, rows)
 	at := map[string]int{}
-	for i := range rows {
-		r := &rows[i]
-		f := mine[r.Link]
-		if f == nil || f.Scheme == r.Scheme {
-			continue
-		}
+	for f, r := range pairs(ours, rows) {
 		n, ok := at[r.Scheme]
 		if !ok {
 			n = len(out)
@@ -79,14 +74,8 @@ func Beside(ours string, rows []Row) (out []Peer) {
 
 // Wins says in one sentence for each link in what which other scheme wins, in the rows' order; a link on which none does has no sentence.
 func Wins(ours string, rows []Row) (out []string) {
-	mine := of(ours, rows)
 	at := map[string]int{}
-	for i := range rows {
-		r := &rows[i]
-		f := mine[r.Link]
-		if f == nil || f.Scheme == r.Scheme {
-			continue
-		}
+	for f, r := range pairs(ours, rows) {
 		won := r.over(f)
 		if won == "" {
 			continue
@@ -131,15 +120,22 @@ func count(n int) string {
 	return fmt.Sprintf("%d links", n)
 }
 
-// of finds a scheme's row of each link.
-func of(scheme string, rows []Row) map[string]*Row {
-	out := map[string]*Row{}
+// pairs are the row of the scheme ours and each other one's on the same link, in the rows' order. The last row of ours on a link counts.
+func pairs(ours string, rows []Row) iter.Seq2[*Row, *Row] {
+	mine := map[string]*Row{}
 	for i := range rows {
-		if rows[i].Scheme == scheme {
-			out[rows[i].Link] = &rows[i]
+		if rows[i].Scheme == ours {
+			mine[rows[i].Link] = &rows[i]
 		}
 	}
-	return out
+	return func(yield func(mine, other *Row) bool) {
+		for i := range rows {
+			f, r := mine[rows[i].Link], &rows[i]
+			if f != nil && r.Scheme != ours && !yield(f, r) {
+				return
+			}
+		}
+	}
 }
 
 // over is in what r wins over f, with both figures; "": in nothing.

@@ -121,12 +121,12 @@ func TestWhatIsNoTrackPassesThrough(t *testing.T) {
 				}
 				defer conn.Close()
 				go func() {
-					for b := in; len(b) > 0; time.Sleep(3 * time.Millisecond) {
+					for b := in; len(b) > 0; time.Sleep(3 * time.Millisecond) { // a real socket: faster than that overflows it, and nothing says so
 						n := min(len(b), 7*mpegts.PacketSize)
 						_, _ = conn.Write(b[:n])
 						b = b[n:]
 					}
-					time.Sleep(100 * time.Millisecond)
+					time.Sleep(100 * time.Millisecond) // UDP has no end; what is still on its way then is not judged
 					cancel()
 				}()
 			}

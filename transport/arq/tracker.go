@@ -116,9 +116,6 @@ func (t *Tracker) RTT() *RTT { return &t.rtt }
 // PathChanged forgets the delays of the path that packets took until now.
 func (t *Tracker) PathChanged() { t.path, t.rtt, t.owd = t.next, RTT{}, owdTrack{} }
 
-// LastReport is when the newest report came; zero before the first.
-func (t *Tracker) LastReport() time.Duration { return t.silentAt }
-
 // RoundDelay is what a round costs beyond the round-trip time: the 90th percentile of the time from a
 // packet's sending to the knowledge of its loss, less the smoothed RTT.
 func (t *Tracker) RoundDelay() time.Duration { return min(t.delta.value(), maxRoundDelay) }

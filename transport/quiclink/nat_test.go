@@ -172,6 +172,14 @@ func TestReturnPath(t *testing.T) {
 	}
 }
 
+// wantMoved says so unless the publisher was moved once, to where n has it now.
+func (s *collector) wantMoved(t *testing.T, n *nat) {
+	t.Helper()
+	if s.end.Moved != 1 || s.end.Peer != addrPort(n.port().LocalAddr()) {
+		t.Errorf("moved %d times, to %v, want once, to %v", s.end.Moved, s.end.Peer, n.port().LocalAddr())
+	}
+}
+
 // The publisher's NAT takes another port in the middle of the stream: no frame is lost, and the relay's answers follow.
 func TestRebindingLosesNothing(t *testing.T) {
 	need.RealTime(t)
@@ -193,9 +201,7 @@ func TestRebindingLosesNothing(t *testing.T) {
 	sink.has(250)
 	finish(t, c, done, sink)
 	sink.wantAll(t, 250)
-	if sink.end.Moved != 1 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
-		t.Errorf("moved %d times, to %v, want once, to %v", sink.end.Moved, sink.end.Peer, n.port().LocalAddr())
-	}
+	sink.wantMoved(t, n)
 	if st := c.Stats(); st.Reconnects != 0 {
 		t.Errorf("%d reconnects, want none", st.Reconnects)
 	}
@@ -385,9 +391,7 @@ func TestMediaGoesOnAtTheFirstPacketFromANewAddress(t *testing.T) {
 	}
 	feed(t, c, next, 20)
 	finish(t, c, done, sink)
-	if sink.end.Moved != 1 || sink.end.Peer != addrPort(n.port().LocalAddr()) {
-		t.Errorf("moved %d times, to %v, want once, to %v", sink.end.Moved, sink.end.Peer, n.port().LocalAddr())
-	}
+	sink.wantMoved(t, n)
 }
 
 // QUIC's own validation of a new address does not get through: the relay sends it no more than three times what came from there.
